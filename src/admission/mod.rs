@@ -1,0 +1,14 @@
+//! Admission: the permit that every admitted call holds, and the counted slots behind the layers
+//! that limit concurrency.
+//!
+//! The public part is what an adapter or a layer of your own needs to keep a permit longer than
+//! the response future: [`Hold`] and [`Settle`].
+
+mod permit;
+pub(crate) mod slots;
+mod waiters;
+
+pub(crate) use permit::{Admitter, Permit};
+pub(crate) use slots::{Enqueued, QueueLimit, QueueOrder, Slots, Waiter};
+
+pub use permit::{Hold, Settle};

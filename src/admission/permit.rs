@@ -1,0 +1,104 @@
+//! [`Permit`]: an admitted call, which is settled exactly once.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::classify::Class;
+
+/// A layer's shared state, as the end of a call sees it.
+pub(crate) trait Admitter {
+    /// What the layer must know of the call at its end: its generation, slot or start.
+    type Ticket;
+
+    /// The call ended, and this is what its outcome says.
+    fn settle(&self, ticket: Self::Ticket, class: Class);
+
+    /// The call was cancelled or panicked.
+    fn abandon(&self, ticket: Self::Ticket);
+}
+
+/// An admitted call. Settled once with a [`Class`]; dropped unsettled, it is abandoned.
+///
+/// The drop is the one home of cancellation: a future that is dropped, a panic that unwinds
+/// through it and a body that is never read to its end all come through here.
+pub(crate) struct Permit<A: Admitter> {
+    // One reference count per admitted call: a permit outlives the service that gave it.
+    held: Option<(Arc<A>, A::Ticket)>,
+}
+
+impl<A: Admitter> Permit<A> {
+    pub(crate) fn new(admitter: Arc<A>, ticket: A::Ticket) -> Self {
+        Self { held: Some((admitter, ticket)) }
+    }
+
+    /// Judges with the layer's shared state at hand, then settles. Does nothing the second time.
+    ///
+    /// The permit is let go only after the verdict: where the judge panics, the call is abandoned.
+    pub(crate) fn settle_with(&mut self, judge: impl FnOnce(&A) -> Class) {
+        if let Some((admitter, _)) = &self.held {
+            let class = judge(admitter);
+            self.settle(class);
+        }
+    }
+
+    /// Settles. Does nothing the second time.
+    pub(crate) fn settle(&mut self, class: Class) {
+        if let Some((admitter, ticket)) = self.held.take() {
+            admitter.settle(ticket, class);
+        }
+    }
+
+    /// The permit itself, leaving an empty one behind.
+    pub(crate) fn take(&mut self) -> Self {
+        Self { held: self.held.take() }
+    }
+
+    pub(crate) fn admitter(&self) -> Option<&A> {
+        self.held.as_ref().map(|(admitter, _)| &**admitter)
+    }
+}
+
+impl<A: Admitter> Drop for Permit<A> {
+    fn drop(&mut self) {
+        if let Some((admitter, ticket)) = self.held.take() {
+            admitter.abandon(ticket);
+        }
+    }
+}
+
+impl<A: Admitter> fmt::Debug for Permit<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.held.is_some() { "Permit(held)" } else { "Permit(settled)" })
+    }
+}
+
+/// A response future that can hand its permit on together with the answer.
+///
+/// The permit then goes where the answer goes: `http::HoldBody` keeps it until the response body
+/// has ended. Implemented by the response futures of the layers that hold something for a call.
+pub trait Hold<T, E>: Future<Output = Result<T, E>> {
+    /// What is held.
+    type Permit: Settle;
+
+    /// As [`Future::poll`], but leaves the settling to the caller. There is no permit where the
+    /// layer answered the call itself.
+    fn poll_hold(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<(Result<T, E>, Option<Self::Permit>)>;
+}
+
+/// A permit in somebody else's hands. Dropped unsettled, it is an abandoned call.
+pub trait Settle {
+    /// The classifier of the layer that gave it.
+    type Classifier;
+
+    /// The classifier of the layer that gave it.
+    fn classifier(&self) -> &Self::Classifier;
+
+    /// Ends the call with this verdict.
+    fn settle(self, class: Class);
+}

@@ -1,0 +1,300 @@
+//! [`Slots`]: a counted number of places, and a line of those who wait for one.
+
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::admission::waiters::Waiters;
+use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
+use crate::time::Instant;
+
+/// Who is served first when a slot becomes free.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum QueueOrder {
+    /// Whoever has waited longest.
+    #[default]
+    Fifo,
+    /// Whoever came last: the one whose caller most likely still waits.
+    Lifo,
+    /// First in, first out; last in, first out while the queue has not been empty for 100 ms.
+    /// The rule and the figure: Maurer, "Fail at Scale", ACM Queue 13(8), 2015.
+    Adaptive,
+}
+
+/// How long a line may get, and its order.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct QueueLimit {
+    pub(crate) len: usize,
+    pub(crate) order: QueueOrder,
+}
+
+/// How long a queue must have stood before [`QueueOrder::Adaptive`] turns round.
+const STANDING: Duration = Duration::from_millis(100);
+
+/// The places of a concurrency limit.
+///
+/// Entering is one compare-and-swap and leaving one subtraction as long as nobody waits. The word
+/// holds the calls in flight and one bit, [`WAITING`]. While the bit is set nobody enters past
+/// the line, and whoever leaves goes through the lock to grant what became free.
+///
+/// No slot is lost between the two: a waiter sets the bit under the lock *before* it looks at the
+/// count for the last time. Whoever leaves after that sees the bit, and waits for the lock;
+/// whoever left before is in the count that the waiter sees.
+///
+/// Partitions take the lock always: their promise is over two counters at once.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    /// Calls in flight times [`ONE`], plus [`WAITING`].
+    word: AtomicUsize,
+    limit: AtomicUsize,
+    line: Mutex<Line>,
+    /// The share of each partition; empty without partitions.
+    shares: Box<[f64]>,
+    clock: fn() -> Instant,
+}
+
+const WAITING: usize = 1;
+const ONE: usize = 2;
+
+#[derive(Debug)]
+struct Line {
+    waiters: Waiters,
+    limit: QueueLimit,
+    /// Since when somebody has been waiting without a break.
+    standing_since: Option<Instant>,
+    /// Calls in flight by partition.
+    in_flight: Box<[usize]>,
+}
+
+/// A place in the line. Its owner must [`collect`](Slots::collect) or
+/// [`withdraw`](Slots::withdraw) it, once.
+#[derive(Debug)]
+pub(crate) struct Waiter(u32);
+
+/// What asking for a place in the line came to.
+#[derive(Debug)]
+pub(crate) enum Enqueued {
+    /// A slot was free after all.
+    Admitted,
+    /// In line.
+    Waiting(Waiter),
+    /// The line is full.
+    Full,
+}
+
+impl Slots {
+    pub(crate) fn new(
+        limit: usize,
+        queue: QueueLimit,
+        shares: Vec<f64>,
+        clock: fn() -> Instant,
+    ) -> Self {
+        let line = Line {
+            waiters: Waiters::default(),
+            limit: queue,
+            standing_since: None,
+            in_flight: vec![0; shares.len()].into(),
+        };
+        Self {
+            word: AtomicUsize::new(0),
+            limit: AtomicUsize::new(limit),
+            line: Mutex::new(line),
+            shares: shares.into(),
+            clock,
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.word.load(Ordering::Acquire) / ONE
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        if self.word.load(Ordering::Acquire) & WAITING == 0 {
+            0
+        } else {
+            lock(&self.line).waiters.len()
+        }
+    }
+
+    /// Takes a slot where one is free and nobody waits for it.
+    pub(crate) fn try_acquire(&self, partition: usize) -> bool {
+        if !self.shares.is_empty() {
+            return self.try_acquire_locked(&mut lock(&self.line), partition);
+        }
+        let limit = self.limit.load(Ordering::Acquire);
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word / ONE < limit && word & WAITING == 0 {
+            match self.word.compare_exchange_weak(
+                word,
+                word + ONE,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+
+    /// Takes a slot beyond the limit: for shadow mode, which counts and refuses nobody.
+    pub(crate) fn acquire_beyond(&self, partition: usize) {
+        self.word.fetch_add(ONE, Ordering::AcqRel);
+        if let Some(count) = lock(&self.line).in_flight.get_mut(partition) {
+            *count += 1;
+        }
+    }
+
+    /// Gets in line, unless a slot is free by now or the line is full.
+    pub(crate) fn enqueue(&self, partition: usize) -> Enqueued {
+        let mut line = lock(&self.line);
+        // Before the last look at the count: see the type's documentation.
+        self.word.fetch_or(WAITING, Ordering::AcqRel);
+        let outcome = if line.waiters.len() == 0 && self.try_acquire_locked(&mut line, partition) {
+            Enqueued::Admitted
+        } else if line.waiters.len() >= line.limit.len || self.limit() == 0 {
+            Enqueued::Full
+        } else {
+            if line.standing_since.is_none() && line.limit.order == QueueOrder::Adaptive {
+                line.standing_since = Some((self.clock)());
+            }
+            Enqueued::Waiting(Waiter(line.waiters.push_back(partition)))
+        };
+        self.settle_line(&mut line);
+        outcome
+    }
+
+    /// Whether the slot has been granted; if not, `waker` is woken when it is.
+    pub(crate) fn poll(&self, waiter: &Waiter, waker: &Waker) -> bool {
+        lock(&self.line).waiters.poll(waiter.0, waker)
+    }
+
+    /// Leaves the line with the slot that was granted.
+    pub(crate) fn collect(&self, waiter: Waiter) {
+        lock(&self.line).waiters.remove(waiter.0);
+    }
+
+    /// Leaves the line without a slot. One that had been granted meanwhile goes to the next.
+    pub(crate) fn withdraw(&self, waiter: Waiter) {
+        let (granted, partition) = {
+            let mut line = lock(&self.line);
+            let partition = line.waiters.partition(waiter.0);
+            let granted = line.waiters.remove(waiter.0);
+            self.settle_line(&mut line);
+            (granted, partition)
+        };
+        if granted {
+            self.release(partition);
+        }
+    }
+
+    /// Gives a slot back.
+    pub(crate) fn release(&self, partition: usize) {
+        if self.shares.is_empty() {
+            if self.word.fetch_sub(ONE, Ordering::AcqRel) & WAITING != 0 {
+                self.grant();
+            }
+        } else {
+            let mut line = lock(&self.line);
+            line.in_flight[partition] -= 1;
+            let word = self.word.fetch_sub(ONE, Ordering::AcqRel);
+            drop(line);
+            if word & WAITING != 0 {
+                self.grant();
+            }
+        }
+    }
+
+    /// Sets the limit; gives back what it was. What it frees is granted at once; calls in flight
+    /// beyond it run to their end.
+    pub(crate) fn resize(&self, limit: usize) -> usize {
+        let before = {
+            // Under the lock, so that nobody gets in line with the old limit after the grants.
+            let _line = lock(&self.line);
+            self.limit.swap(limit, Ordering::AcqRel)
+        };
+        self.grant();
+        before
+    }
+
+    /// Gives what is free to those who wait, one at a time, waking each outside the lock.
+    fn grant(&self) {
+        while let Some(woken) = self.grant_one() {
+            if let Some(waker) = woken {
+                waker.wake();
+            }
+        }
+    }
+
+    fn grant_one(&self) -> Option<Option<Waker>> {
+        let mut line = lock(&self.line);
+        let next = if self.in_flight() < self.limit() {
+            if self.last_in_first_out(&line) { line.waiters.tail() } else { line.waiters.head() }
+        } else {
+            line.waiters.first(|partition| self.is_owed(&line, partition))
+        };
+        let granted = next.map(|waiter| {
+            let partition = line.waiters.partition(waiter);
+            self.take(&mut line, partition);
+            line.waiters.grant(waiter)
+        });
+        self.settle_line(&mut line);
+        granted
+    }
+
+    fn last_in_first_out(&self, line: &Line) -> bool {
+        match line.limit.order {
+            QueueOrder::Fifo => false,
+            QueueOrder::Lifo => true,
+            QueueOrder::Adaptive => line
+                .standing_since
+                .is_some_and(|since| (self.clock)().saturating_duration_since(since) >= STANDING),
+        }
+    }
+
+    fn try_acquire_locked(&self, line: &mut Line, partition: usize) -> bool {
+        let nobody_waits = line.waiters.len() == 0;
+        let free = nobody_waits && self.in_flight() < self.limit();
+        let admitted = free || self.is_owed(line, partition);
+        if admitted {
+            self.take(line, partition);
+        }
+        admitted
+    }
+
+    /// Only under the lock and with [`WAITING`] set or partitions in use: then the count can fall
+    /// meanwhile, but nobody else raises it.
+    fn take(&self, line: &mut Line, partition: usize) {
+        self.word.fetch_add(ONE, Ordering::AcqRel);
+        if let Some(count) = line.in_flight.get_mut(partition) {
+            *count += 1;
+        }
+    }
+
+    /// Whether a partition is below what it was promised.
+    fn is_owed(&self, line: &Line, partition: usize) -> bool {
+        let Some(&share) = self.shares.get(partition) else { return false };
+        let limit = self.limit();
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss
+        )]
+        // 100 * 0.07 is 7.000000000000001 in binary: without the nudge its ceiling would be 8.
+        let promised = (limit as f64 * share - 1e-9).ceil().max(1.0) as usize;
+        // A limit of 0 refuses everything, promises included.
+        limit > 0 && line.in_flight[partition] < promised
+    }
+
+    /// Keeps the bit and the standing time true to the line.
+    fn settle_line(&self, line: &mut Line) {
+        if line.waiters.len() == 0 {
+            line.standing_since = None;
+            self.word.fetch_and(!WAITING, Ordering::AcqRel);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! [`Deadline`]: one absolute instant that a whole chain of calls shares.
+
+use std::time::Duration;
+
+use crate::time::{self, Instant};
+
+/// The instant after which the caller no longer waits.
+///
+/// It travels in the request's extensions, so that every layer that waits can stop in time. It is
+/// absolute: passing it on shortens nothing, and waiting uses it up.
+///
+/// ```
+/// use std::time::Duration;
+/// use buttress::timeout::Deadline;
+///
+/// let deadline = Deadline::after(Duration::from_secs(3));
+/// assert!(deadline.remaining() <= Duration::from_secs(3));
+/// assert!(!deadline.has_passed());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// `wait` from now. A wait too long to be held is about thirty years.
+    #[must_use]
+    pub fn after(wait: Duration) -> Self {
+        Self(time::later(time::now(), wait))
+    }
+
+    /// At this instant of tokio's clock.
+    #[must_use]
+    pub fn at(instant: impl Into<Instant>) -> Self {
+        Self(instant.into())
+    }
+
+    /// The instant, on tokio's clock.
+    #[must_use]
+    pub fn instant(self) -> Instant {
+        self.0
+    }
+
+    /// The time left; zero once it has passed.
+    #[must_use]
+    pub fn remaining(self) -> Duration {
+        self.remaining_at(time::now())
+    }
+
+    /// Whether no time is left.
+    #[must_use]
+    pub fn has_passed(self) -> bool {
+        self.remaining().is_zero()
+    }
+
+    pub(crate) fn remaining_at(self, now: Instant) -> Duration {
+        self.0.saturating_duration_since(now)
+    }
+}
+
+/// Where a layer finds the deadline of a request: [`NoDeadline`], [`FromRequest`], or a closure
+/// `Fn(&Req) -> Option<Deadline>`.
+///
+/// A type parameter of the layers and not a bound on the request, so that requests of any type
+/// can pass.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot find a deadline in a request of type `{Req}`",
+    note = "`FromRequest` serves requests with extensions (`http::Request` with feature `http`, `tonic::Request` with feature `grpc`); for any other, pass a closure `|request: &{Req}| -> Option<Deadline> {{ .. }}`"
+)]
+pub trait FindDeadline<Req> {
+    /// The deadline of `request`, where it has one.
+    fn find_deadline(&self, request: &Req) -> Option<Deadline>;
+}
+
+/// Requests have no deadline: the default of every layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoDeadline;
+
+impl<Req> FindDeadline<Req> for NoDeadline {
+    fn find_deadline(&self, _: &Req) -> Option<Deadline> {
+        None
+    }
+}
+
+/// The deadline is the [`Deadline`] in the request's extensions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FromRequest;
+
+impl<Req: Extended> FindDeadline<Req> for FromRequest {
+    fn find_deadline(&self, request: &Req) -> Option<Deadline> {
+        request.extension().copied()
+    }
+}
+
+impl<Req, F> FindDeadline<Req> for F
+where
+    F: Fn(&Req) -> Option<Deadline>,
+{
+    fn find_deadline(&self, request: &Req) -> Option<Deadline> {
+        self(request)
+    }
+}
+
+/// A request that carries values by type.
+///
+/// Implemented for `http::Request` (feature `http`) and `tonic::Request` (feature `grpc`).
+pub trait Extended {
+    /// The value of type `T` that travels with the request.
+    fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&T>;
+}

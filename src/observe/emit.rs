@@ -1,0 +1,92 @@
+//! The layers' end of the wire.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::observe::{Event, EventKind, Observe, Stage};
+
+/// What every builder collects about who the layer is and who listens.
+#[derive(Clone, Default)]
+pub(crate) struct Identity {
+    pub(crate) name: Option<Arc<str>>,
+    observers: Vec<Arc<dyn Observe>>,
+}
+
+impl Identity {
+    pub(crate) fn observe(&mut self, observer: impl Observe + 'static) {
+        self.observers.push(Arc::new(observer));
+    }
+
+    /// Binds the observers to the finished layer.
+    pub(crate) fn emitter(self, layer: &'static str) -> Emitter {
+        let name = self.name.unwrap_or_else(|| layer.into());
+        let observers =
+            self.observers.into_iter().map(|o| o.bind(layer, &name).unwrap_or(o)).collect();
+        Emitter { layer, name, observers }
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} with {} observers", self.name, self.observers.len())
+    }
+}
+
+/// The two setters that every builder has, over its field `identity`.
+macro_rules! identity_setters {
+    () => {
+        /// Names this instance: in refusals, events and metric labels. Never put a key or a user
+        /// in it. Default: the kind of layer.
+        #[must_use]
+        pub fn name(mut self, name: impl Into<std::sync::Arc<str>>) -> Self {
+            self.identity.name = Some(name.into());
+            self
+        }
+
+        /// Tells `observer` what happens here. May be called for several observers.
+        #[must_use]
+        pub fn observe(mut self, observer: impl crate::observe::Observe + 'static) -> Self {
+            self.identity.observe(observer);
+            self
+        }
+    };
+}
+pub(crate) use identity_setters;
+
+/// Sends the events of one layer to its observers.
+pub(crate) struct Emitter {
+    layer: &'static str,
+    name: Arc<str>,
+    observers: Box<[Arc<dyn Observe>]>,
+}
+
+impl Emitter {
+    /// Whether anybody listens: asked before a clock is read for an event alone.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.observers.is_empty()
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(crate) fn emit(&self, stage: Stage, kind: EventKind) {
+        if self.is_on() {
+            self.send(stage, kind);
+        }
+    }
+
+    #[cold]
+    fn send(&self, stage: Stage, kind: EventKind) {
+        let event = Event { layer: self.layer, name: &self.name, kind, stage };
+        for observer in &self.observers {
+            observer.on_event(&event);
+        }
+    }
+}
+
+impl fmt::Debug for Emitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({})", self.layer, self.name)
+    }
+}

@@ -1,0 +1,154 @@
+//! The events, and the trait of those who listen.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::classify::Class;
+use crate::rejected::Reason;
+
+/// Listens to the events of layers.
+///
+/// Closures `Fn(&Event<'_>)` are observers, and so is an `Arc` of one.
+pub trait Observe: Send + Sync {
+    /// Takes note of one event. Called on the thread that drives the call, under no lock.
+    fn on_event(&self, event: &Event<'_>);
+
+    /// Called once for each layer that is built with this observer: the place to prepare whatever
+    /// belongs to one `(layer, name)`, metric handles for one. Events of that layer then go to
+    /// what is returned here, or to `self` where that is `None`.
+    fn bind(&self, layer: &'static str, name: &str) -> Option<Arc<dyn Observe>> {
+        let _ = (layer, name);
+        None
+    }
+}
+
+impl<F> Observe for F
+where
+    F: Fn(&Event<'_>) + Send + Sync,
+{
+    fn on_event(&self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
+impl<O> Observe for Arc<O>
+where
+    O: Observe + ?Sized,
+{
+    fn on_event(&self, event: &Event<'_>) {
+        (**self).on_event(event);
+    }
+
+    fn bind(&self, layer: &'static str, name: &str) -> Option<Arc<dyn Observe>> {
+        (**self).bind(layer, name)
+    }
+}
+
+/// Something that happened to a call, or to a layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Event<'a> {
+    /// The kind of layer: `"bulkhead"`, `"circuit_breaker"`, `"timeout"` and so on.
+    pub layer: &'static str,
+    /// The instance: its `.name(..)`, or the kind of layer where it has none.
+    pub name: &'a str,
+    /// What happened.
+    pub kind: EventKind,
+    /// Where the call stood up to this event.
+    pub stage: Stage,
+}
+
+/// Where a call stood when something happened to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// It had just come. Events that belong to no call are reported with this one.
+    Arriving,
+    /// It waited in the layer's queue.
+    Waiting,
+    /// It had been admitted.
+    InFlight,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// The call waits for its turn.
+    Queued,
+    /// The call was let through to the inner service.
+    Admitted {
+        /// How long it waited in the layer's queue before that; zero without a queue.
+        waited: Duration,
+    },
+    /// The call ended, and was judged.
+    Settled {
+        /// What its outcome says about the service.
+        class: Class,
+        /// From admission to the end.
+        latency: Duration,
+    },
+    /// The call was cancelled by its caller, or panicked: it decided nothing.
+    Abandoned,
+    /// The layer answered the call itself.
+    Rejected(Reason),
+    /// A layer in shadow mode would have answered the call itself, and let it pass.
+    WouldReject(Reason),
+    /// A circuit breaker changed its state.
+    Transitioned {
+        /// The state it left.
+        from: Phase,
+        /// The state it entered.
+        to: Phase,
+    },
+    /// A concurrency limit changed.
+    LimitChanged {
+        /// The limit before.
+        from: usize,
+        /// The limit now.
+        to: usize,
+    },
+    /// A call ended after the state it was admitted in had passed: its outcome decided nothing.
+    LateResult,
+}
+
+/// The state of a circuit breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Calls pass, and are judged.
+    Closed,
+    /// Calls are refused until the open time is over.
+    Open,
+    /// A few calls pass, to find out whether the service is back.
+    HalfOpen,
+    /// Calls are refused until the operator says otherwise.
+    ForcedOpen,
+    /// Calls pass whatever their outcomes, until the operator says otherwise.
+    Disabled,
+}
+
+impl Phase {
+    /// Every state there is.
+    pub const ALL: [Self; 5] =
+        [Self::Closed, Self::Open, Self::HalfOpen, Self::ForcedOpen, Self::Disabled];
+
+    /// A stable word for it: the `state`, `from` and `to` labels of the metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+            Self::ForcedOpen => "forced_open",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}

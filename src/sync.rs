@@ -1,0 +1,24 @@
+//! The atomics and the lock that the layers share, exchangeable for loom's.
+//!
+//! A cfg of our own, `buttress_loom`, switches them: `cfg(loom)` would reach into tokio as well
+//! and take its network away.
+
+#[cfg(buttress_loom)]
+pub(crate) use loom::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+};
+#[cfg(not(buttress_loom))]
+pub(crate) use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+};
+
+/// Locks whatever a panicking holder left behind.
+///
+/// No state here is left half-written across a call that can panic (users' closures never run
+/// under a lock), so poisoning carries no information; passing it on would only turn one panicked
+/// call into an outage.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
