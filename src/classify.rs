@@ -85,6 +85,14 @@ impl<T> Classify<T, Infallible> for DefaultClassifier {
     }
 }
 
+/// What the default classifier says, for layers that have no other.
+pub(crate) fn of_outcome<T, E: Rejectable>(outcome: &Result<T, E>) -> Class {
+    match outcome {
+        Ok(_) => Class::Success,
+        Err(error) => of_error(error),
+    }
+}
+
 /// What an error says by itself, for layers and classifiers that look no further.
 pub(crate) fn of_error<E: Rejectable>(error: &E) -> Class {
     match error.rejected() {

@@ -13,7 +13,8 @@ use tower_service::Service;
 
 use crate::rejected::Rejected;
 
-type BoxError = Box<dyn StdError + Send + Sync>;
+/// The boxed error of tower: it can carry a refusal as it is.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// An error type that can carry a refusal, so that layers need not change the error type.
 ///

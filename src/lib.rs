@@ -41,12 +41,14 @@ mod error;
 pub mod observe;
 mod rejected;
 
+pub mod bulkhead;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+
 #[cfg(feature = "http")]
 pub mod http;
 
 pub use classify::{Class, Classify};
 pub use config::ConfigError;
-pub use error::{Error, IntoRejected, Lift, LiftFuture, LiftLayer, Rejectable};
+pub use error::{BoxError, Error, IntoRejected, Lift, LiftFuture, LiftLayer, Rejectable};
 pub use rejected::{Reason, Rejected};

@@ -1,0 +1,145 @@
+//! The response future of a bulkhead with a queue.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::admission::{Hold, Permit};
+use crate::bulkhead::future::taken;
+use crate::bulkhead::state::{HeldSlot, Place, State};
+use crate::classify;
+use crate::error::Rejectable;
+use crate::rejected::Rejected;
+use crate::time::{self, Sleep};
+
+pin_project! {
+    /// The response future of a [`Bulkhead`](super::Bulkhead) with a queue. While it waits it
+    /// holds the request, a clone of the inner service, and a timer if the wait has an end.
+    pub struct QueuedFuture<S, F, Req> {
+        #[pin]
+        stage: Stage<S, F, Req>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    enum Stage<S, F, Req> {
+        Refused { rejected: Option<Rejected> },
+        Waiting {
+            place: Place,
+            // Taken when the turn comes.
+            call: Option<(S, Req)>,
+            #[pin]
+            timer: Option<Sleep>,
+        },
+        Readying { permit: Permit<State>, call: Option<(S, Req)> },
+        Running { #[pin] inner: F, permit: Permit<State> },
+    }
+}
+
+impl<S, F, Req> QueuedFuture<S, F, Req> {
+    pub(super) fn refused(rejected: Rejected) -> Self {
+        Self { stage: Stage::Refused { rejected: Some(rejected) } }
+    }
+
+    pub(super) fn waiting(place: Place, inner: S, request: Req) -> Self {
+        Self { stage: Stage::Waiting { place, call: Some((inner, request)), timer: None } }
+    }
+
+    pub(super) fn running(inner: F, permit: Permit<State>) -> Self {
+        Self { stage: Stage::Running { inner, permit } }
+    }
+}
+
+impl<S, Req> Future for QueuedFuture<S, S::Future, Req>
+where
+    S: Service<Req>,
+    S::Error: Rejectable,
+{
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (outcome, permit) = ready!(self.poll_hold(cx));
+        if let Some(HeldSlot(mut permit)) = permit {
+            permit.settle(classify::of_outcome(&outcome));
+        }
+        Poll::Ready(outcome)
+    }
+}
+
+impl<S, Req> Hold<S::Response, S::Error> for QueuedFuture<S, S::Future, Req>
+where
+    S: Service<Req>,
+    S::Error: Rejectable,
+{
+    type Permit = HeldSlot;
+
+    fn poll_hold(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<(Result<S::Response, S::Error>, Option<HeldSlot>)> {
+        let mut stage = self.project().stage;
+        loop {
+            let next = match stage.as_mut().project() {
+                Projected::Running { inner, permit } => {
+                    let outcome = ready!(inner.poll(cx));
+                    return Poll::Ready((outcome, Some(HeldSlot(permit.take()))));
+                }
+                Projected::Readying { permit, call } => {
+                    let (inner, _) = call.as_mut().expect("the call is taken once");
+                    match ready!(inner.poll_ready(cx)) {
+                        Err(error) => {
+                            return Poll::Ready((Err(error), Some(HeldSlot(permit.take()))));
+                        }
+                        Ok(()) => {
+                            let permit = permit.take();
+                            let (mut inner, request) = call.take().expect("the call is taken once");
+                            Stage::Running { inner: inner.call(request), permit }
+                        }
+                    }
+                }
+                Projected::Waiting { place, call, timer } => {
+                    match ready!(poll_turn(place, timer, cx)) {
+                        Ok(permit) => Stage::Readying { permit, call: call.take() },
+                        Err(rejected) => Stage::Refused { rejected: Some(rejected) },
+                    }
+                }
+                Projected::Refused { rejected } => {
+                    return Poll::Ready((Err(S::Error::from(taken(rejected))), None));
+                }
+            };
+            stage.set(next);
+        }
+    }
+}
+
+/// A slot granted in the same poll as the timer wins.
+fn poll_turn(
+    place: &mut Place,
+    mut timer: Pin<&mut Option<Sleep>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Permit<State>, Rejected>> {
+    if let Some(permit) = place.poll_granted(cx.waker()) {
+        return Poll::Ready(Ok(permit));
+    }
+    if timer.is_none() {
+        timer.set(place.until().map(time::sleep_until));
+    }
+    match timer.as_pin_mut() {
+        None => Poll::Pending,
+        Some(timer) => {
+            ready!(timer.poll(cx));
+            Poll::Ready(Err(place.time_out()))
+        }
+    }
+}
+
+impl<S, F, Req> fmt::Debug for QueuedFuture<S, F, Req> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bulkhead::QueuedFuture")
+    }
+}

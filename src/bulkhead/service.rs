@@ -1,0 +1,129 @@
+//! [`Bulkhead`]: the service of [`BulkheadLayer`](super::BulkheadLayer).
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tower_service::Service;
+
+use crate::bulkhead::state::{Entry, State};
+use crate::bulkhead::{FindPartition, QueuedFuture, ResponseFuture, Whole};
+use crate::deadline::{FindDeadline, NoDeadline};
+use crate::error::Rejectable;
+
+/// Limits the calls in flight to the inner service.
+pub struct Bulkhead<S, M = Refuse, P = Whole> {
+    inner: S,
+    state: Arc<State>,
+    mode: M,
+    partition: Arc<P>,
+}
+
+/// Calls beyond the limit are refused at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refuse;
+
+/// Calls beyond the limit wait, at most until the deadline that `D` finds in the request.
+#[derive(Debug)]
+pub struct Queue<D = NoDeadline> {
+    deadline: Arc<D>,
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        Self { deadline: Arc::new(NoDeadline) }
+    }
+}
+
+impl<D> Queue<D> {
+    pub(super) fn with_deadline<N>(self, deadline: N) -> Queue<N> {
+        Queue { deadline: Arc::new(deadline) }
+    }
+}
+
+impl<D> Clone for Queue<D> {
+    fn clone(&self) -> Self {
+        Self { deadline: self.deadline.clone() }
+    }
+}
+
+impl<S, M, P> Bulkhead<S, M, P> {
+    pub(super) fn new(inner: S, state: Arc<State>, mode: M, partition: Arc<P>) -> Self {
+        Self { inner, state, mode, partition }
+    }
+}
+
+impl<S, P, Req> Service<Req> for Bulkhead<S, Refuse, P>
+where
+    S: Service<Req>,
+    S::Error: Rejectable,
+    P: FindPartition<Req>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        match State::try_enter(&self.state, self.partition.find_partition(&request)) {
+            // The permit exists before the inner service is called: a panic in there returns it.
+            Ok(permit) => ResponseFuture::running(self.inner.call(request), permit),
+            Err(rejected) => ResponseFuture::refused(rejected),
+        }
+    }
+}
+
+impl<S, D, P, Req> Service<Req> for Bulkhead<S, Queue<D>, P>
+where
+    S: Service<Req> + Clone,
+    S::Error: Rejectable,
+    D: FindDeadline<Req>,
+    P: FindPartition<Req>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = QueuedFuture<S, S::Future, Req>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        let partition = self.partition.find_partition(&request);
+        let deadline = || self.mode.deadline.find_deadline(&request);
+        match State::enter_or_wait(&self.state, partition, deadline) {
+            Entry::Admitted(permit) => QueuedFuture::running(self.inner.call(request), permit),
+            Entry::Refused(rejected) => QueuedFuture::refused(rejected),
+            Entry::Waiting(place) => {
+                // The instance that was made ready goes, and its grant with it: a waiting call
+                // must not hold what running calls need.
+                let fresh = self.inner.clone();
+                self.inner = fresh.clone();
+                QueuedFuture::waiting(place, fresh, request)
+            }
+        }
+    }
+}
+
+impl<S: Clone, M: Clone, P> Clone for Bulkhead<S, M, P> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            state: self.state.clone(),
+            mode: self.mode.clone(),
+            partition: self.partition.clone(),
+        }
+    }
+}
+
+impl<S: fmt::Debug, M, P> fmt::Debug for Bulkhead<S, M, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bulkhead")
+            .field("inner", &self.inner)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}

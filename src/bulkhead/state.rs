@@ -1,0 +1,207 @@
+//! What all services of one bulkhead share, its permits, and the places in its line.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::admission::{Admitter, Enqueued, Permit, Settle, Slots, Waiter};
+use crate::classify::{Class, DefaultClassifier};
+use crate::deadline::Deadline;
+use crate::observe::{Emitter, EventKind, Stage};
+use crate::rejected::{Reason, Rejected};
+use crate::time::{self, Instant};
+
+#[derive(Debug)]
+pub(super) struct State {
+    slots: Slots,
+    emitter: Emitter,
+    max_wait: Option<Duration>,
+    shadow: bool,
+}
+
+/// What asking for a slot came to.
+pub(super) enum Entry {
+    Admitted(Permit<State>),
+    Waiting(Place),
+    Refused(Rejected),
+}
+
+impl State {
+    pub(super) fn new(
+        slots: Slots,
+        emitter: Emitter,
+        max_wait: Option<Duration>,
+        shadow: bool,
+    ) -> Self {
+        Self { slots, emitter, max_wait, shadow }
+    }
+
+    pub(super) fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    pub(super) fn resize(&self, limit: usize) {
+        let from = self.slots.resize(limit);
+        if from != limit {
+            self.emitter.emit(Stage::Arriving, EventKind::LimitChanged { from, to: limit });
+        }
+    }
+
+    /// A slot, or a refusal.
+    pub(super) fn try_enter(state: &Arc<Self>, partition: usize) -> Result<Permit<Self>, Rejected> {
+        if !state.slots.try_acquire(partition) {
+            if !state.shadow {
+                return Err(state.refuse(Stage::Arriving, Reason::BulkheadFull));
+            }
+            state.enter_in_shadow(partition);
+        }
+        Ok(Self::admit(state, partition, Stage::Arriving, Duration::ZERO))
+    }
+
+    /// A slot, a place in the line, or a refusal. The deadline is looked for only on the slow path.
+    pub(super) fn enter_or_wait(
+        state: &Arc<Self>,
+        partition: usize,
+        deadline: impl FnOnce() -> Option<Deadline>,
+    ) -> Entry {
+        if state.slots.try_acquire(partition) {
+            return Entry::Admitted(Self::admit(state, partition, Stage::Arriving, Duration::ZERO));
+        }
+        if state.shadow {
+            state.enter_in_shadow(partition);
+            return Entry::Admitted(Self::admit(state, partition, Stage::Arriving, Duration::ZERO));
+        }
+        let now = time::now();
+        let until = state.wait_until(now, deadline());
+        if until.is_some_and(|(at, _)| at <= now) {
+            return Entry::Refused(state.refuse(Stage::Arriving, Reason::DeadlineExceeded));
+        }
+        match state.slots.enqueue(partition) {
+            Enqueued::Admitted => {
+                Entry::Admitted(Self::admit(state, partition, Stage::Arriving, Duration::ZERO))
+            }
+            Enqueued::Full => Entry::Refused(state.refuse(Stage::Arriving, Reason::BulkheadFull)),
+            Enqueued::Waiting(waiter) => {
+                state.emitter.emit(Stage::Arriving, EventKind::Queued);
+                let state = state.clone();
+                Entry::Waiting(Place { waiter: Some(waiter), state, partition, since: now, until })
+            }
+        }
+    }
+
+    /// When a wait that starts now ends, and what that is called.
+    fn wait_until(&self, now: Instant, deadline: Option<Deadline>) -> Option<(Instant, Reason)> {
+        let own = self.max_wait.map(|wait| (time::later(now, wait), Reason::QueueTimedOut));
+        let callers = deadline.map(|d| (d.instant(), Reason::DeadlineExceeded));
+        match (own, callers) {
+            (Some(own), Some(callers)) => Some(if callers.0 < own.0 { callers } else { own }),
+            (own, callers) => own.or(callers),
+        }
+    }
+
+    fn enter_in_shadow(&self, partition: usize) {
+        self.slots.acquire_beyond(partition);
+        self.emitter.emit(Stage::Arriving, EventKind::WouldReject(Reason::BulkheadFull));
+    }
+
+    fn admit(state: &Arc<Self>, partition: usize, stage: Stage, waited: Duration) -> Permit<Self> {
+        let since = state.emitter.is_on().then(time::now);
+        let permit = Permit::new(state.clone(), Ticket { partition, since });
+        state.emitter.emit(stage, EventKind::Admitted { waited });
+        permit
+    }
+
+    fn refuse(&self, stage: Stage, reason: Reason) -> Rejected {
+        self.emitter.emit(stage, EventKind::Rejected(reason));
+        Rejected::new(reason).named(self.emitter.name().clone())
+    }
+}
+
+/// What a permit must give back, and since when it has been held, where anybody wants to know.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    partition: usize,
+    since: Option<Instant>,
+}
+
+impl Admitter for State {
+    type Ticket = Ticket;
+
+    fn settle(&self, ticket: Ticket, class: Class) {
+        self.slots.release(ticket.partition);
+        if let Some(since) = ticket.since {
+            let latency = time::now().saturating_duration_since(since);
+            self.emitter.emit(Stage::InFlight, EventKind::Settled { class, latency });
+        }
+    }
+
+    fn abandon(&self, ticket: Ticket) {
+        self.slots.release(ticket.partition);
+        self.emitter.emit(Stage::InFlight, EventKind::Abandoned);
+    }
+}
+
+/// A slot that outlives the response future. Frees it when settled or dropped.
+#[derive(Debug)]
+pub struct HeldSlot(pub(super) Permit<State>);
+
+impl Settle for HeldSlot {
+    type Classifier = DefaultClassifier;
+
+    fn classifier(&self) -> &DefaultClassifier {
+        &DefaultClassifier
+    }
+
+    fn settle(mut self, class: Class) {
+        self.0.settle(class);
+    }
+}
+
+/// A place in the line. Dropped, it is given up, and so is a slot that was granted to it.
+#[derive(Debug)]
+pub(super) struct Place {
+    waiter: Option<Waiter>,
+    state: Arc<State>,
+    partition: usize,
+    since: Instant,
+    until: Option<(Instant, Reason)>,
+}
+
+impl Place {
+    /// When the wait is over, if ever.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.until.map(|(at, _)| at)
+    }
+
+    /// The permit, once the slot has been granted; until then `waker` waits for it.
+    pub(super) fn poll_granted(&mut self, waker: &Waker) -> Option<Permit<State>> {
+        let state = &self.state;
+        let granted = self.waiter.take_if(|waiter| state.slots.poll(waiter, waker))?;
+        state.slots.collect(granted);
+        // Owned by the permit from here on, before any observer runs.
+        let waited = if state.emitter.is_on() {
+            time::now().saturating_duration_since(self.since)
+        } else {
+            Duration::ZERO
+        };
+        Some(State::admit(state, self.partition, Stage::Waiting, waited))
+    }
+
+    /// Gives the place up because the wait is over.
+    pub(super) fn time_out(&mut self) -> Rejected {
+        if let Some(waiter) = self.waiter.take() {
+            self.state.slots.withdraw(waiter);
+        }
+        let reason = self.until.map_or(Reason::QueueTimedOut, |(_, reason)| reason);
+        self.state.refuse(Stage::Waiting, reason)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(waiter) = self.waiter.take() {
+            self.state.slots.withdraw(waiter);
+            self.state.emitter.emit(Stage::Waiting, EventKind::Abandoned);
+        }
+    }
+}
