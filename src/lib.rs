@@ -42,8 +42,10 @@ pub mod observe;
 mod rejected;
 
 pub mod bulkhead;
+pub mod circuit_breaker;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+pub mod timeout;
 
 #[cfg(feature = "http")]
 pub mod http;

@@ -4,10 +4,12 @@
 //! The public part is what an adapter or a layer of your own needs to keep a permit longer than
 //! the response future: [`Hold`] and [`Settle`].
 
+mod call;
 mod permit;
 pub(crate) mod slots;
 mod waiters;
 
+pub(crate) use call::{Call, taken};
 pub(crate) use permit::{Admitter, Permit};
 pub(crate) use slots::{Enqueued, QueueLimit, QueueOrder, Slots, Waiter};
 

@@ -56,6 +56,11 @@ impl<A: Admitter> Permit<A> {
         Self { held: self.held.take() }
     }
 
+    /// Ends the call in a way of the layer's own: neither settled nor abandoned.
+    pub(crate) fn release(&mut self) -> Option<Arc<A>> {
+        self.held.take().map(|(admitter, _)| admitter)
+    }
+
     pub(crate) fn admitter(&self) -> Option<&A> {
         self.held.as_ref().map(|(admitter, _)| &**admitter)
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::admission::{Hold, Permit};
+use crate::admission::{Call, Hold, Permit};
 use crate::bulkhead::state::{HeldSlot, State};
 use crate::classify;
 use crate::error::Rejectable;
@@ -18,25 +18,17 @@ pin_project! {
     /// on top of the inner future.
     pub struct ResponseFuture<F> {
         #[pin]
-        stage: Stage<F>,
-    }
-}
-
-pin_project! {
-    #[project = Projected]
-    enum Stage<F> {
-        Refused { rejected: Option<Rejected> },
-        Running { #[pin] inner: F, permit: Permit<State> },
+        call: Call<F, State>,
     }
 }
 
 impl<F> ResponseFuture<F> {
     pub(super) fn refused(rejected: Rejected) -> Self {
-        Self { stage: Stage::Refused { rejected: Some(rejected) } }
+        Self { call: Call::refused(rejected) }
     }
 
     pub(super) fn running(inner: F, permit: Permit<State>) -> Self {
-        Self { stage: Stage::Running { inner, permit } }
+        Self { call: Call::running(inner, permit) }
     }
 }
 
@@ -48,14 +40,11 @@ where
     type Output = Result<T, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().stage.project() {
-            Projected::Running { inner, permit } => {
-                let outcome = ready!(inner.poll(cx));
-                permit.settle(classify::of_outcome(&outcome));
-                Poll::Ready(outcome)
-            }
-            Projected::Refused { rejected } => Poll::Ready(Err(E::from(taken(rejected)))),
+        let (outcome, permit) = ready!(self.project().call.poll_outcome(cx));
+        if let Some(mut permit) = permit {
+            permit.settle(classify::of_outcome(&outcome));
         }
+        Poll::Ready(outcome)
     }
 }
 
@@ -69,20 +58,12 @@ where
     fn poll_hold(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<(Result<T, E>, Option<HeldSlot>)> {
-        match self.project().stage.project() {
-            Projected::Running { inner, permit } => {
-                let outcome = ready!(inner.poll(cx));
-                Poll::Ready((outcome, Some(HeldSlot(permit.take()))))
-            }
-            Projected::Refused { rejected } => Poll::Ready((Err(E::from(taken(rejected))), None)),
-        }
+    ) -> Poll<(Result<T, E>, Option<Self::Permit>)> {
+        self.project()
+            .call
+            .poll_outcome(cx)
+            .map(|(outcome, permit)| (outcome, permit.map(HeldSlot)))
     }
-}
-
-/// The refusal, which is there until the future has answered.
-pub(super) fn taken(rejected: &mut Option<Rejected>) -> Rejected {
-    rejected.take().expect("a response future is not polled after it was ready")
 }
 
 impl<F> fmt::Debug for ResponseFuture<F> {

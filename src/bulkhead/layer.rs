@@ -200,14 +200,11 @@ impl<M, P> Builder<M, P> {
     ///
     /// If `max_wait` is 0, the queue longer than 16,777,216, or the shares are not numbers from 0
     /// to 1 that add up to at most 1.
-    pub fn try_build(mut self) -> Result<BulkheadLayer<M, P>, ConfigError> {
+    pub fn try_build(self) -> Result<BulkheadLayer<M, P>, ConfigError> {
         self.config.check(&self.shares)?;
-        if let (None, Some(name)) = (&self.identity.name, &self.config.name) {
-            self.identity.name = Some(name.as_str().into());
-        }
         let Config { max_concurrent, queue: len, max_wait, order, shadow, .. } = self.config;
         let slots = Slots::new(max_concurrent, QueueLimit { len, order }, self.shares, time::now);
-        let emitter = self.identity.emitter("bulkhead");
+        let emitter = self.identity.emitter("bulkhead", self.config.name.as_deref());
         let state = Arc::new(State::new(slots, emitter, max_wait, shadow));
         Ok(BulkheadLayer { state, mode: self.mode, partition: Arc::new(self.partition) })
     }

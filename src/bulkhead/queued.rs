@@ -8,8 +8,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::admission::{Hold, Permit};
-use crate::bulkhead::future::taken;
+use crate::admission::{Hold, Permit, taken};
 use crate::bulkhead::state::{HeldSlot, Place, State};
 use crate::classify;
 use crate::error::Rejectable;

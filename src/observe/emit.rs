@@ -17,9 +17,10 @@ impl Identity {
         self.observers.push(Arc::new(observer));
     }
 
-    /// Binds the observers to the finished layer.
-    pub(crate) fn emitter(self, layer: &'static str) -> Emitter {
-        let name = self.name.unwrap_or_else(|| layer.into());
+    /// Binds the observers to the finished layer. The name is the builder's, else the
+    /// configuration's, else the kind of layer.
+    pub(crate) fn emitter(self, layer: &'static str, configured: Option<&str>) -> Emitter {
+        let name = self.name.unwrap_or_else(|| configured.unwrap_or(layer).into());
         let observers =
             self.observers.into_iter().map(|o| o.bind(layer, &name).unwrap_or(o)).collect();
         Emitter { layer, name, observers }

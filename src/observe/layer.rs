@@ -62,7 +62,7 @@ impl<C> Builder<C> {
 
     /// The layer.
     pub fn build(self) -> ObserveLayer<C> {
-        let emitter = self.identity.emitter("observe");
+        let emitter = self.identity.emitter("observe", None);
         ObserveLayer { shared: Arc::new(Shared { emitter, classifier: self.classifier }) }
     }
 }

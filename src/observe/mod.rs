@@ -64,7 +64,6 @@ mod layer;
 mod service;
 
 pub(crate) use emit::{Emitter, Identity, identity_setters};
-pub(crate) use event::Phase;
 
 pub use event::{Event, EventKind, Observe, Stage};
 pub use future::ResponseFuture;

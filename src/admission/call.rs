@@ -1,0 +1,52 @@
+//! [`Call`]: what the response futures of all admitting layers have in common.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+
+use crate::admission::{Admitter, Permit};
+use crate::rejected::Rejected;
+
+pin_project! {
+    /// A call that was refused, or one that runs and holds its permit.
+    #[project = Projected]
+    pub(crate) enum Call<F, A: Admitter> {
+        Refused { rejected: Option<Rejected> },
+        Running { #[pin] inner: F, permit: Permit<A> },
+    }
+}
+
+impl<F, A: Admitter> Call<F, A> {
+    pub(crate) fn refused(rejected: Rejected) -> Self {
+        Self::Refused { rejected: Some(rejected) }
+    }
+
+    pub(crate) fn running(inner: F, permit: Permit<A>) -> Self {
+        Self::Running { inner, permit }
+    }
+
+    /// The outcome, and the permit to settle with it; a refusal has none.
+    pub(crate) fn poll_outcome<T, E>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<(Result<T, E>, Option<Permit<A>>)>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: From<Rejected>,
+    {
+        match self.project() {
+            Projected::Running { inner, permit } => {
+                let outcome = ready!(inner.poll(cx));
+                Poll::Ready((outcome, Some(permit.take())))
+            }
+            Projected::Refused { rejected } => Poll::Ready((Err(E::from(taken(rejected))), None)),
+        }
+    }
+}
+
+/// The refusal, which is there until the future has answered.
+pub(crate) fn taken(rejected: &mut Option<Rejected>) -> Rejected {
+    rejected.take().expect("a response future is not polled after it was ready")
+}

@@ -1,0 +1,336 @@
+//! [`Circuit`]: the machine behind its lock, with the one word that most calls need.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::admission::{Admitter, Permit, Settle};
+use crate::circuit_breaker::gate::Wakers;
+use crate::circuit_breaker::state::{Machine, Reception, Refusal, Role, Ticket};
+use crate::circuit_breaker::{Phase, Snapshot};
+use crate::classify::Class;
+use crate::observe::{Emitter, EventKind, Stage};
+use crate::rejected::{Reason, Rejected};
+use crate::rng::Rng;
+use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
+use crate::time::{self, Instant};
+
+/// What all services of one layer value share.
+///
+/// `word` mirrors the machine: the generation, the phase, and whether every call passes. It is
+/// written under the lock and read without it. A call that is admitted by a word that is stale by
+/// then carries that word's generation, so its result is late, as it would be had it been admitted
+/// an instant earlier.
+pub(super) struct Circuit {
+    word: AtomicU64,
+    /// Mirrors [`Machine::streak`].
+    streak: AtomicU32,
+    core: Mutex<Core>,
+    wakers: Wakers,
+    emitter: Emitter,
+    options: Options,
+}
+
+struct Core {
+    machine: Machine,
+    rng: Rng,
+    /// A thread is telling the observers of a transition.
+    telling: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Options {
+    pub(super) shadow: bool,
+    pub(super) gate: bool,
+    /// Somebody needs the latency of calls.
+    pub(super) timed: bool,
+    /// Successes change nothing unless failures came before: see `Settings::keeps_window`.
+    pub(super) only_consecutive: bool,
+}
+
+const PHASE_BITS: u64 = 0b0111;
+const ADMITS_ALL: u64 = 0b1000;
+const GENERATION_SHIFT: u32 = 4;
+
+impl Circuit {
+    pub(super) fn new(machine: Machine, rng: Rng, emitter: Emitter, options: Options) -> Self {
+        Self {
+            word: AtomicU64::new(word_of(&machine)),
+            streak: AtomicU32::new(machine.streak()),
+            core: Mutex::new(Core { machine, rng, telling: false }),
+            wakers: Wakers::default(),
+            emitter,
+            options,
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        let index = self.word.load(Ordering::Acquire) & PHASE_BITS;
+        Phase::ALL.into_iter().find(|phase| *phase as u64 == index).unwrap_or(Phase::Closed)
+    }
+
+    pub(super) fn admits_all(&self) -> bool {
+        self.word.load(Ordering::Acquire) & ADMITS_ALL != 0
+    }
+
+    pub(super) fn is_gate(&self) -> bool {
+        self.options.gate
+    }
+
+    pub(super) fn wakers(&self) -> &Wakers {
+        &self.wakers
+    }
+
+    /// Lets a call through, or refuses it, and tells the observers.
+    pub(super) fn admit(&self) -> Result<CallTicket, Rejected> {
+        let word = self.word.load(Ordering::Acquire);
+        let ticket = if word & ADMITS_ALL != 0 {
+            Ticket { generation: word >> GENERATION_SHIFT, role: Role::Call }
+        } else {
+            let now = time::now();
+            match self.with(|core| core.machine.admit(now, &mut core.rng)) {
+                Ok(ticket) => ticket,
+                Err(_) if self.options.shadow => {
+                    let kind = EventKind::WouldReject(Reason::CircuitOpen);
+                    self.emitter.emit(Stage::Arriving, kind);
+                    Ticket { generation: word >> GENERATION_SHIFT, role: Role::Bystander }
+                }
+                Err(refusal) => return Err(self.refuse(refusal)),
+            }
+        };
+        Ok(self.begin(ticket))
+    }
+
+    /// The refusal of a call that `poll_ready` has already turned away.
+    pub(super) fn refuse_again(&self) -> Rejected {
+        let now = time::now();
+        let refusal = self.with(|core| core.machine.refusal(now, &mut core.rng));
+        self.refuse(refusal.unwrap_or(Refusal { retry_after: Some(Duration::ZERO) }))
+    }
+
+    /// Whether a call would be refused now.
+    pub(super) fn refuses(&self) -> bool {
+        if self.options.shadow {
+            return false;
+        }
+        let now = time::now();
+        self.with(|core| core.machine.refusal(now, &mut core.rng)).is_some()
+    }
+
+    /// A slot for a probe ahead of its call; `None` where calls need no slot.
+    pub(super) fn reserve(&self) -> Result<Option<Ticket>, Refusal> {
+        if self.admits_all() || self.options.shadow {
+            return Ok(None);
+        }
+        let now = time::now();
+        self.with(|core| {
+            if let Some(refusal) = core.machine.refusal(now, &mut core.rng) {
+                return Err(refusal);
+            }
+            match core.machine.phase() {
+                Phase::Open | Phase::HalfOpen => core.machine.admit(now, &mut core.rng).map(Some),
+                _ => Ok(None),
+            }
+        })
+    }
+
+    /// Whether a reserved slot still means something.
+    pub(super) fn is_current(&self, ticket: Ticket) -> bool {
+        self.word.load(Ordering::Acquire) >> GENERATION_SHIFT == ticket.generation
+    }
+
+    /// Starts an admitted call.
+    pub(super) fn begin(&self, ticket: Ticket) -> CallTicket {
+        self.emitter.emit(Stage::Arriving, EventKind::Admitted { waited: Duration::ZERO });
+        CallTicket { ticket, since: self.options.timed.then(time::now) }
+    }
+
+    /// Gives a slot back. Nothing is told: the call may not even have begun.
+    pub(super) fn give_back(&self, ticket: Ticket) {
+        if let Role::Probe(_) = ticket.role {
+            self.with(|core| core.machine.abandon(ticket));
+            self.wakers.wake_all();
+        }
+    }
+
+    fn settle(&self, CallTicket { ticket, since }: CallTicket, class: Class) {
+        if self.is_routine(ticket, class) {
+            if let Some(since) = since {
+                let latency = time::now().saturating_duration_since(since);
+                self.emitter.emit(Stage::InFlight, EventKind::Settled { class, latency });
+            }
+            return;
+        }
+        let now = time::now();
+        let latency = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let reception =
+            self.with(|core| core.machine.settle(now, ticket, class, latency, &mut core.rng));
+        if matches!(ticket.role, Role::Probe(_)) {
+            self.wakers.wake_all();
+        }
+        let kind = match reception {
+            Reception::Counted => EventKind::Settled { class, latency },
+            Reception::Late => EventKind::LateResult,
+        };
+        self.emitter.emit(Stage::InFlight, kind);
+    }
+
+    /// A success that the machine would not take note of: no lock, no shared write.
+    fn is_routine(&self, ticket: Ticket, class: Class) -> bool {
+        self.options.only_consecutive
+            && matches!(class, Class::Success | Class::Permanent)
+            && matches!(ticket.role, Role::Call)
+            && self.is_current(ticket)
+            && self.streak.load(Ordering::Acquire) == 0
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Rejected {
+        self.emitter.emit(Stage::Arriving, EventKind::Rejected(Reason::CircuitOpen));
+        let rejected = Rejected::new(Reason::CircuitOpen).named(self.emitter.name().clone());
+        match refusal.retry_after {
+            Some(wait) => rejected.after(wait),
+            None => rejected,
+        }
+    }
+
+    pub(super) fn force_open(&self, because: String) {
+        let now = time::now();
+        self.with(|core| core.machine.force_open(now, because));
+    }
+
+    pub(super) fn disable(&self) {
+        let now = time::now();
+        self.with(|core| core.machine.disable(now));
+    }
+
+    pub(super) fn auto(&self) {
+        let now = time::now();
+        self.with(|core| core.machine.auto(now));
+    }
+
+    pub(super) fn reset(&self) {
+        let now = time::now();
+        self.with(|core| core.machine.reset(now));
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let now = time::now();
+        self.with(|core| core.machine.snapshot(now))
+    }
+
+    pub(super) fn hydrate(&self, snapshot: &Snapshot) {
+        let now = time::now();
+        self.with(|core| core.machine.hydrate(now, snapshot));
+    }
+
+    /// Works on the machine under the lock, mirrors what changed, and tells of transitions after
+    /// the lock is released.
+    fn with<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
+        let mut core = lock(&self.core);
+        let result = work(&mut core);
+        self.word.store(word_of(&core.machine), Ordering::Release);
+        self.streak.store(core.machine.streak(), Ordering::Release);
+        let changed = core.machine.has_untold();
+        drop(core);
+        if changed {
+            self.tell();
+        }
+        result
+    }
+
+    /// Tells of transitions in the order in which they happened, whichever threads made them:
+    /// one thread tells at a time, and whoever finds one at it leaves it the rest.
+    #[cold]
+    fn tell(&self) {
+        self.wakers.wake_all();
+        while let Some((from, to)) = self.next_to_tell() {
+            let told = Told(self);
+            self.emitter.emit(Stage::Arriving, EventKind::Transitioned { from, to });
+            drop(told);
+        }
+    }
+
+    fn next_to_tell(&self) -> Option<(Phase, Phase)> {
+        let mut core = lock(&self.core);
+        if core.telling {
+            return None;
+        }
+        let next = core.machine.next_untold();
+        core.telling = next.is_some();
+        next
+    }
+}
+
+/// Ends the telling of one transition, also when an observer panics.
+struct Told<'a>(&'a Circuit);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.core).telling = false;
+    }
+}
+
+fn word_of(machine: &Machine) -> u64 {
+    let admits_all = if machine.admits_all() { ADMITS_ALL } else { 0 };
+    machine.generation() << GENERATION_SHIFT | admits_all | machine.phase() as u64
+}
+
+impl fmt::Debug for Circuit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Circuit")
+            .field("emitter", &self.emitter)
+            .field("phase", &self.phase())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A call on its way: what it is judged by, and since when it runs, where anybody needs to know.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CallTicket {
+    ticket: Ticket,
+    since: Option<Instant>,
+}
+
+/// The circuit, and the classifier that its services judge with.
+#[derive(Debug)]
+pub(super) struct Shared<C> {
+    // Behind a pointer of its own, so that a `Handle` needs neither `C` nor a vtable.
+    pub(super) circuit: Arc<Circuit>,
+    pub(super) classifier: C,
+}
+
+impl<C> Admitter for Shared<C> {
+    type Ticket = CallTicket;
+
+    fn settle(&self, ticket: CallTicket, class: Class) {
+        self.circuit.settle(ticket, class);
+    }
+
+    fn abandon(&self, ticket: CallTicket) {
+        self.circuit.give_back(ticket.ticket);
+        self.circuit.emitter.emit(Stage::InFlight, EventKind::Abandoned);
+    }
+}
+
+/// A call whose verdict is still open after the response future is ready. Dropped unsettled, it is
+/// an abandoned call.
+pub struct HeldCall<C>(pub(super) Permit<Shared<C>>);
+
+impl<C> Settle for HeldCall<C> {
+    type Classifier = C;
+
+    fn classifier(&self) -> &C {
+        let shared = self.0.admitter().expect("held until it is settled, which consumes it");
+        &shared.classifier
+    }
+
+    fn settle(mut self, class: Class) {
+        self.0.settle(class);
+    }
+}
+
+impl<C> fmt::Debug for HeldCall<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HeldCall")
+    }
+}

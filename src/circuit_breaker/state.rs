@@ -1,0 +1,427 @@
+//! [`Machine`]: the circuit breaker itself, synchronous and handed the time.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::backoff;
+use crate::circuit_breaker::config::Settings;
+use crate::circuit_breaker::{Phase, Snapshot};
+use crate::classify::Class;
+use crate::rng::Rng;
+use crate::time::{self, Instant};
+use crate::window::{Outcome, Outcomes, Totals, Window};
+
+/// States, window and trips. Decides for one call at a time, under the lock of its owner.
+#[derive(Debug)]
+pub(super) struct Machine {
+    settings: Settings,
+    state: State,
+    /// Raised by every transition. A result of an earlier generation decides nothing.
+    generation: u64,
+    window: Outcomes,
+    /// Failures in a row.
+    streak: u32,
+    /// Openings in a row, without a stable close between them.
+    openings: u32,
+    /// When the present state began.
+    since: Instant,
+    last_failure: Option<Class>,
+    forced_because: Option<String>,
+    /// Transitions that nobody has been told of yet.
+    untold: VecDeque<(Phase, Phase)>,
+}
+
+#[derive(Debug)]
+enum State {
+    Closed { recorded: u64, ramping: bool },
+    Open { until: Instant },
+    HalfOpen { probes: Vec<Probe>, issued: u32, succeeded: u32 },
+    ForcedOpen,
+    Disabled,
+}
+
+/// A probe that is out.
+#[derive(Debug)]
+struct Probe {
+    id: u32,
+    since: Instant,
+}
+
+/// What a call takes along, to be judged by at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    pub(super) generation: u64,
+    pub(super) role: Role,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Counted in the window.
+    Call,
+    /// Decides about closing.
+    Probe(u32),
+    /// Let through by shadow mode although it should have been refused: decides nothing.
+    Bystander,
+}
+
+/// Not admitted; when it may be tried again, if time alone will change the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// What became of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reception {
+    Counted,
+    Late,
+}
+
+impl Machine {
+    pub(super) fn new(settings: Settings, now: Instant) -> Self {
+        let window = Outcomes::new(settings.window, now);
+        Self {
+            settings,
+            state: State::Closed { recorded: 0, ramping: false },
+            generation: 0,
+            window,
+            streak: 0,
+            openings: 0,
+            since: now,
+            last_failure: None,
+            forced_because: None,
+            untold: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.state {
+            State::Closed { .. } => Phase::Closed,
+            State::Open { .. } => Phase::Open,
+            State::HalfOpen { .. } => Phase::HalfOpen,
+            State::ForcedOpen => Phase::ForcedOpen,
+            State::Disabled => Phase::Disabled,
+        }
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether every call passes without a look at this machine.
+    pub(super) fn admits_all(&self) -> bool {
+        matches!(self.state, State::Closed { ramping: false, .. } | State::Disabled)
+    }
+
+    pub(super) fn streak(&self) -> u32 {
+        self.streak
+    }
+
+    /// The oldest transition that nobody has been told of.
+    pub(super) fn next_untold(&mut self) -> Option<(Phase, Phase)> {
+        self.untold.pop_front()
+    }
+
+    pub(super) fn has_untold(&self) -> bool {
+        !self.untold.is_empty()
+    }
+
+    /// Lets a call through, or not.
+    pub(super) fn admit(&mut self, now: Instant, rng: &mut Rng) -> Result<Ticket, Refusal> {
+        self.pass_time(now, rng);
+        let role = match &mut self.state {
+            State::Closed { ramping, .. } => {
+                match share_of_ramp(self.settings.ramp, self.since, now).filter(|_| *ramping) {
+                    None => *ramping = false,
+                    Some((share, _)) if rng.fraction() < share => {}
+                    Some((_, left)) => return Err(Refusal { retry_after: Some(left) }),
+                }
+                Role::Call
+            }
+            State::Disabled => Role::Call,
+            State::ForcedOpen => return Err(Refusal { retry_after: None }),
+            State::Open { until } if now < *until => {
+                return Err(Refusal { retry_after: Some(*until - now) });
+            }
+            State::Open { .. } => {
+                self.enter(now, State::HalfOpen { probes: Vec::new(), issued: 0, succeeded: 0 });
+                return self.admit(now, rng);
+            }
+            State::HalfOpen { probes, issued, .. } => {
+                if probes.len() >= self.settings.probes as usize {
+                    return Err(refusal_of_half_open(probes, self.settings.half_open_for, now));
+                }
+                *issued = issued.wrapping_add(1);
+                probes.push(Probe { id: *issued, since: now });
+                Role::Probe(*issued)
+            }
+        };
+        Ok(Ticket { generation: self.generation, role })
+    }
+
+    /// What `admit` would refuse a call with, as far as that needs no draw and takes no slot.
+    pub(super) fn refusal(&mut self, now: Instant, rng: &mut Rng) -> Option<Refusal> {
+        self.pass_time(now, rng);
+        match &self.state {
+            State::Closed { .. } | State::Disabled => None,
+            State::ForcedOpen => Some(Refusal { retry_after: None }),
+            State::Open { until } => {
+                (now < *until).then(|| Refusal { retry_after: Some(*until - now) })
+            }
+            State::HalfOpen { probes, .. } => (probes.len() >= self.settings.probes as usize)
+                .then(|| refusal_of_half_open(probes, self.settings.half_open_for, now)),
+        }
+    }
+
+    /// A call ended. Checked against the trips whatever its class: a slow success can trip.
+    pub(super) fn settle(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        class: Class,
+        latency: Duration,
+        rng: &mut Rng,
+    ) -> Reception {
+        self.pass_time(now, rng);
+        match ticket.role {
+            Role::Bystander => {}
+            _ if ticket.generation != self.generation => return Reception::Late,
+            Role::Probe(id) => self.settle_probe(now, id, class, latency, rng),
+            Role::Call => self.settle_call(now, class, latency, rng),
+        }
+        Reception::Counted
+    }
+
+    /// A call was cancelled or panicked: a probe gives its slot back, and nothing else happens.
+    pub(super) fn abandon(&mut self, ticket: Ticket) {
+        if let (Role::Probe(id), true) = (ticket.role, ticket.generation == self.generation) {
+            self.return_probe(id);
+        }
+    }
+
+    pub(super) fn force_open(&mut self, now: Instant, because: String) {
+        self.forced_because = Some(because);
+        if !matches!(self.state, State::ForcedOpen) {
+            self.enter(now, State::ForcedOpen);
+        }
+    }
+
+    pub(super) fn disable(&mut self, now: Instant) {
+        if !matches!(self.state, State::Disabled) {
+            self.enter(now, State::Disabled);
+        }
+    }
+
+    /// Leaves an operator's state for the closed one, and does nothing in any other. What was
+    /// counted while disabled still counts.
+    pub(super) fn auto(&mut self, now: Instant) {
+        match self.state {
+            State::Disabled => self.enter(now, State::Closed { recorded: 0, ramping: false }),
+            State::ForcedOpen => self.close(now),
+            _ => {}
+        }
+    }
+
+    /// Back to the beginning, from any state: closed, with nothing counted.
+    pub(super) fn reset(&mut self, now: Instant) {
+        self.openings = 0;
+        self.last_failure = None;
+        self.close(now);
+        if let State::Closed { ramping, .. } = &mut self.state {
+            *ramping = false;
+        }
+    }
+
+    pub(super) fn snapshot(&mut self, now: Instant) -> Snapshot {
+        let totals = self.window.totals(now);
+        Snapshot {
+            phase: self.phase(),
+            since: now.saturating_duration_since(self.since),
+            until: match self.state {
+                State::Open { until } => Some(until.saturating_duration_since(now)),
+                _ => None,
+            },
+            openings: self.openings,
+            calls: totals.calls,
+            failed: totals.failed,
+            slow: totals.slow,
+            failure_rate: rate(totals.failed, totals),
+            slow_rate: rate(totals.slow, totals),
+            consecutive_failures: self.streak,
+            last_failure: self.last_failure,
+            forced_because: self.forced_because.clone(),
+        }
+    }
+
+    /// Takes over the state of another machine. Times that make no sense here are cut to the
+    /// longest open time.
+    pub(super) fn hydrate(&mut self, now: Instant, snapshot: &Snapshot) {
+        self.openings = snapshot.openings;
+        self.last_failure = snapshot.last_failure;
+        let left = snapshot.until.unwrap_or_default().min(self.settings.open_for_at_most);
+        match snapshot.phase {
+            Phase::Closed => self.close(now),
+            Phase::Disabled => self.disable(now),
+            Phase::ForcedOpen => {
+                self.force_open(now, snapshot.forced_because.clone().unwrap_or_default());
+            }
+            // The probes that were out are not ours: the next call here is the first probe.
+            Phase::HalfOpen => self.enter(now, State::Open { until: now }),
+            Phase::Open => self.enter(now, State::Open { until: time::later(now, left) }),
+        }
+        if let Some(since) = now.checked_sub(snapshot.since) {
+            self.since = since;
+        }
+    }
+
+    /// What the passing of time alone changes: probes that hang are reclaimed, as a timer would
+    /// have done it at the moment it was due.
+    fn pass_time(&mut self, now: Instant, rng: &mut Rng) {
+        let State::HalfOpen { probes, .. } = &self.state else { return };
+        let Some(oldest) = probes.iter().map(|probe| probe.since).min() else { return };
+        let due = time::later(oldest, self.settings.half_open_for);
+        if due <= now {
+            self.open(due, None, rng);
+        }
+    }
+
+    fn settle_probe(
+        &mut self,
+        now: Instant,
+        id: u32,
+        class: Class,
+        latency: Duration,
+        rng: &mut Rng,
+    ) {
+        if !self.return_probe(id) || class == Class::Ignore {
+            return;
+        }
+        let outcome = self.judge(class, latency);
+        let State::HalfOpen { succeeded, .. } = &mut self.state else { return };
+        if outcome.failed || outcome.slow {
+            self.open(now, hint(class), rng);
+            return;
+        }
+        *succeeded += 1;
+        if *succeeded >= self.settings.close_after {
+            self.close(now);
+        }
+    }
+
+    fn settle_call(&mut self, now: Instant, class: Class, latency: Duration, rng: &mut Rng) {
+        if class == Class::Ignore {
+            return;
+        }
+        let outcome = self.judge(class, latency);
+        match class {
+            Class::Transient => self.streak = self.streak.saturating_add(1),
+            Class::Overload { .. } => {}
+            _ => self.streak = 0,
+        }
+        if self.settings.keeps_window() {
+            self.window.record(now, outcome);
+        }
+        if let State::Closed { recorded, .. } = &mut self.state {
+            *recorded += 1;
+            if self.trips(now) {
+                self.open(now, hint(class), rng);
+            }
+        }
+    }
+
+    fn judge(&mut self, class: Class, latency: Duration) -> Outcome {
+        let failed = matches!(class, Class::Transient | Class::Overload { .. });
+        if failed {
+            self.last_failure = Some(class);
+        }
+        Outcome { failed, slow: self.settings.slow.is_some_and(|(limit, _)| latency > limit) }
+    }
+
+    fn trips(&mut self, now: Instant) -> bool {
+        if self.settings.consecutive.is_some_and(|limit| self.streak >= limit) {
+            return true;
+        }
+        let totals = self.window.totals(now);
+        if totals.calls < u64::from(self.settings.minimum_calls) {
+            return false;
+        }
+        let Settings { failure_rate, slow, .. } = &self.settings;
+        failure_rate.is_some_and(|share| share.reached(totals.failed, totals.calls))
+            || slow.is_some_and(|(_, share)| share.reached(totals.slow, totals.calls))
+    }
+
+    fn open(&mut self, now: Instant, hint: Option<Duration>, rng: &mut Rng) {
+        let in_a_row = if self.was_stable(now) { 0 } else { self.openings };
+        self.openings = in_a_row.saturating_add(1);
+        let Settings { open_for, open_for_at_most, .. } = self.settings;
+        let grown = backoff::exponential(open_for, open_for_at_most, self.openings);
+        let lasting = backoff::equal_jitter(grown, rng).max(hint.unwrap_or_default());
+        let until = time::later(now, lasting.min(open_for_at_most));
+        self.enter(now, State::Open { until });
+    }
+
+    /// Whether the circuit has been closed for a whole window.
+    fn was_stable(&self, now: Instant) -> bool {
+        match (&self.state, self.settings.window) {
+            (State::Closed { recorded, .. }, Window::Count(size)) => *recorded > u64::from(size),
+            (State::Closed { .. }, Window::Time(span)) => {
+                now.saturating_duration_since(self.since) >= span
+            }
+            _ => false,
+        }
+    }
+
+    fn close(&mut self, now: Instant) {
+        self.window.clear(now);
+        self.streak = 0;
+        self.enter(now, State::Closed { recorded: 0, ramping: self.settings.ramp.is_some() });
+    }
+
+    fn enter(&mut self, now: Instant, state: State) {
+        let from = self.phase();
+        if !matches!(state, State::ForcedOpen) {
+            self.forced_because = None;
+        }
+        self.state = state;
+        self.since = now;
+        self.generation += 1;
+        // A reset of a closed circuit begins a new generation, but changes no state.
+        if from != self.phase() {
+            self.untold.push_back((from, self.phase()));
+        }
+    }
+
+    /// Takes a probe off the list; `false` if it was not on it.
+    fn return_probe(&mut self, id: u32) -> bool {
+        let State::HalfOpen { probes, .. } = &mut self.state else { return false };
+        let found = probes.iter().position(|probe| probe.id == id);
+        found.map(|at| probes.swap_remove(at)).is_some()
+    }
+}
+
+/// The time until the oldest probe is reclaimed: by then there is an answer or a free slot.
+fn refusal_of_half_open(probes: &[Probe], limit: Duration, now: Instant) -> Refusal {
+    let oldest = probes.iter().map(|probe| probe.since).min();
+    let due = oldest.map(|since| time::later(since, limit).saturating_duration_since(now));
+    Refusal { retry_after: due }
+}
+
+/// The share admitted while ramping up, and the time left; `None` once that is over.
+fn share_of_ramp(ramp: Option<Duration>, since: Instant, now: Instant) -> Option<(f64, Duration)> {
+    let ramp = ramp?;
+    let elapsed = now.saturating_duration_since(since);
+    let left = ramp.checked_sub(elapsed).filter(|left| !left.is_zero())?;
+    Some((1.0 / 8.0 + 7.0 / 8.0 * elapsed.div_duration_f64(ramp), left))
+}
+
+fn hint(class: Class) -> Option<Duration> {
+    match class {
+        Class::Overload { retry_after } => retry_after,
+        _ => None,
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn rate(part: u64, totals: Totals) -> f64 {
+    if totals.calls == 0 { 0.0 } else { part as f64 / totals.calls as f64 }
+}

@@ -1,0 +1,160 @@
+//! [`Timeout`]: the service of [`TimeoutLayer`](super::TimeoutLayer).
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tower_service::Service;
+
+use crate::deadline::{FindDeadline, NoDeadline};
+use crate::error::Rejectable;
+use crate::rejected::{Reason, Rejected};
+use crate::time;
+use crate::timeout::detach::{Detach, Tracked};
+use crate::timeout::readiness::Readiness;
+use crate::timeout::state::{Bound, Shared};
+use crate::timeout::{FindLimit, Fixed, ResponseFuture};
+
+/// Bounds the calls to the inner service.
+///
+/// `D` finds a request's deadline, `P` its own limit, and `M` says what becomes of a call whose
+/// time is over: [`Cancel`] or [`Detach`].
+pub struct Timeout<S, D = NoDeadline, P = Fixed, M = Cancel> {
+    inner: S,
+    shared: Arc<Shared>,
+    finders: Arc<Finders<D, P>>,
+    mode: M,
+    /// There where waiting for readiness counts.
+    readiness: Option<Box<Readiness>>,
+}
+
+/// A call whose time is over is dropped: the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cancel;
+
+/// What is asked of each request.
+#[derive(Debug)]
+pub(super) struct Finders<D, P> {
+    pub(super) deadline: D,
+    pub(super) limit: P,
+}
+
+impl<S, D, P, M> Timeout<S, D, P, M> {
+    pub(super) fn new(
+        inner: S,
+        shared: Arc<Shared>,
+        finders: Arc<Finders<D, P>>,
+        mode: M,
+        also_readiness: bool,
+    ) -> Self {
+        let readiness = also_readiness.then(Box::default);
+        Self { inner, shared, finders, mode, readiness }
+    }
+
+    fn poll_inner_ready<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
+    where
+        S: Service<Req>,
+    {
+        match &mut self.readiness {
+            None => self.inner.poll_ready(cx),
+            Some(readiness) => {
+                readiness.poll(|cx| self.inner.poll_ready(cx), self.shared.limit, cx)
+            }
+        }
+    }
+
+    /// The bound of this call, or the refusal of one that comes too late.
+    fn bound<Req>(&mut self, request: &Req) -> Result<Bound, Rejected>
+    where
+        D: FindDeadline<Req>,
+        P: FindLimit<Req>,
+    {
+        let mut limit = self.finders.limit.find_limit(request).unwrap_or(self.shared.limit);
+        if let Some(readiness) = &mut self.readiness {
+            match readiness.finish() {
+                Ok(waited) => limit = limit.saturating_sub(waited),
+                Err(_) => return Err(self.shared.refuse(Reason::TimedOut)),
+            }
+        }
+        let deadline = self.finders.deadline.find_deadline(request);
+        if deadline.is_some_and(|deadline| deadline.instant() <= time::now()) {
+            return Err(self.shared.refuse(Reason::DeadlineExceeded));
+        }
+        Ok(Bound { limit, deadline })
+    }
+}
+
+impl<S, D, P, Req> Service<Req> for Timeout<S, D, P, Cancel>
+where
+    S: Service<Req>,
+    S::Error: Rejectable,
+    D: FindDeadline<Req>,
+    P: FindLimit<Req>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.poll_inner_ready(cx)
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        match self.bound(&request) {
+            Err(rejected) => ResponseFuture::refused(rejected),
+            Ok(bound) => {
+                let permit = Shared::admit(&self.shared);
+                ResponseFuture::running(self.inner.call(request), bound, permit)
+            }
+        }
+    }
+}
+
+impl<S, D, P, Req> Service<Req> for Timeout<S, D, P, Detach>
+where
+    S: Service<Req>,
+    S::Error: Rejectable,
+    S::Future: Send + 'static,
+    D: FindDeadline<Req>,
+    P: FindLimit<Req>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<Tracked<S::Future>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.poll_inner_ready(cx)
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        match self.bound(&request) {
+            Err(rejected) => ResponseFuture::refused(rejected),
+            Ok(bound) => {
+                let permit = Shared::admit(&self.shared);
+                let inner = self.mode.track(self.inner.call(request));
+                ResponseFuture::running(inner, bound, permit)
+            }
+        }
+    }
+}
+
+impl<S: Clone, D, P, M: Clone> Clone for Timeout<S, D, P, M> {
+    fn clone(&self) -> Self {
+        Self::new(
+            self.inner.clone(),
+            self.shared.clone(),
+            self.finders.clone(),
+            self.mode.clone(),
+            self.readiness.is_some(),
+        )
+    }
+}
+
+impl<S: fmt::Debug, D, P, M> fmt::Debug for Timeout<S, D, P, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timeout")
+            .field("inner", &self.inner)
+            .field("limit", &self.shared.limit)
+            .finish_non_exhaustive()
+    }
+}
