@@ -5,6 +5,10 @@
 //! the response future: [`Hold`] and [`Settle`].
 
 mod call;
+#[cfg(all(test, buttress_loom))]
+mod loom_tests;
+#[cfg(test)]
+mod model_tests;
 mod permit;
 pub(crate) mod slots;
 mod waiters;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::admission::{Admitter, Permit, Settle};
 use crate::circuit_breaker::gate::Wakers;
-use crate::circuit_breaker::state::{Machine, Reception, Refusal, Role, Ticket};
+use crate::circuit_breaker::state::Machine;
+use crate::circuit_breaker::ticket::{Reception, Refusal, Role, Ticket};
 use crate::circuit_breaker::{Phase, Snapshot};
 use crate::classify::Class;
 use crate::observe::{Emitter, EventKind, Stage};

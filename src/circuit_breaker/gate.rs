@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::circuit_breaker::circuit::Circuit;
-use crate::circuit_breaker::state::Ticket;
+use crate::circuit_breaker::ticket::Ticket;
 use crate::sync::{Mutex, lock};
 use crate::time::{self, Sleep};
 

@@ -103,8 +103,14 @@ mod future;
 mod gate;
 mod handle;
 mod layer;
+#[cfg(all(test, buttress_loom))]
+mod loom_tests;
+#[cfg(test)]
+mod model_tests;
+mod probes;
 mod service;
 mod state;
+mod ticket;
 
 pub use crate::observe::event::Phase;
 pub use crate::window::Window;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::backoff;
 use crate::circuit_breaker::config::Settings;
+use crate::circuit_breaker::probes::Probes;
+use crate::circuit_breaker::ticket::{Reception, Refusal, Role, Ticket};
 use crate::circuit_breaker::{Phase, Snapshot};
 use crate::classify::Class;
 use crate::rng::Rng;
@@ -35,46 +37,9 @@ pub(super) struct Machine {
 enum State {
     Closed { recorded: u64, ramping: bool },
     Open { until: Instant },
-    HalfOpen { probes: Vec<Probe>, issued: u32, succeeded: u32 },
+    HalfOpen(Probes),
     ForcedOpen,
     Disabled,
-}
-
-/// A probe that is out.
-#[derive(Debug)]
-struct Probe {
-    id: u32,
-    since: Instant,
-}
-
-/// What a call takes along, to be judged by at its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
-    pub(super) generation: u64,
-    pub(super) role: Role,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// Counted in the window.
-    Call,
-    /// Decides about closing.
-    Probe(u32),
-    /// Let through by shadow mode although it should have been refused: decides nothing.
-    Bystander,
-}
-
-/// Not admitted; when it may be tried again, if time alone will change the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) retry_after: Option<Duration>,
-}
-
-/// What became of a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reception {
-    Counted,
-    Late,
 }
 
 impl Machine {
@@ -98,7 +63,7 @@ impl Machine {
         match self.state {
             State::Closed { .. } => Phase::Closed,
             State::Open { .. } => Phase::Open,
-            State::HalfOpen { .. } => Phase::HalfOpen,
+            State::HalfOpen(_) => Phase::HalfOpen,
             State::ForcedOpen => Phase::ForcedOpen,
             State::Disabled => Phase::Disabled,
         }
@@ -144,16 +109,14 @@ impl Machine {
                 return Err(Refusal { retry_after: Some(*until - now) });
             }
             State::Open { .. } => {
-                self.enter(now, State::HalfOpen { probes: Vec::new(), issued: 0, succeeded: 0 });
+                self.enter(now, State::HalfOpen(Probes::default()));
                 return self.admit(now, rng);
             }
-            State::HalfOpen { probes, issued, .. } => {
-                if probes.len() >= self.settings.probes as usize {
-                    return Err(refusal_of_half_open(probes, self.settings.half_open_for, now));
+            State::HalfOpen(probes) => {
+                if let Some(refusal) = refusal_of_half_open(probes, &self.settings, now) {
+                    return Err(refusal);
                 }
-                *issued = issued.wrapping_add(1);
-                probes.push(Probe { id: *issued, since: now });
-                Role::Probe(*issued)
+                Role::Probe(probes.issue(now))
             }
         };
         Ok(Ticket { generation: self.generation, role })
@@ -168,8 +131,7 @@ impl Machine {
             State::Open { until } => {
                 (now < *until).then(|| Refusal { retry_after: Some(*until - now) })
             }
-            State::HalfOpen { probes, .. } => (probes.len() >= self.settings.probes as usize)
-                .then(|| refusal_of_half_open(probes, self.settings.half_open_for, now)),
+            State::HalfOpen(probes) => refusal_of_half_open(probes, &self.settings, now),
         }
     }
 
@@ -277,9 +239,8 @@ impl Machine {
     /// What the passing of time alone changes: probes that hang are reclaimed, as a timer would
     /// have done it at the moment it was due.
     fn pass_time(&mut self, now: Instant, rng: &mut Rng) {
-        let State::HalfOpen { probes, .. } = &self.state else { return };
-        let Some(oldest) = probes.iter().map(|probe| probe.since).min() else { return };
-        let due = time::later(oldest, self.settings.half_open_for);
+        let State::HalfOpen(probes) = &self.state else { return };
+        let Some(due) = probes.due(self.settings.half_open_for) else { return };
         if due <= now {
             self.open(due, None, rng);
         }
@@ -297,13 +258,11 @@ impl Machine {
             return;
         }
         let outcome = self.judge(class, latency);
-        let State::HalfOpen { succeeded, .. } = &mut self.state else { return };
         if outcome.failed || outcome.slow {
             self.open(now, hint(class), rng);
-            return;
-        }
-        *succeeded += 1;
-        if *succeeded >= self.settings.close_after {
+        } else if let State::HalfOpen(probes) = &mut self.state
+            && probes.succeed() >= self.settings.close_after
+        {
             self.close(now);
         }
     }
@@ -391,19 +350,21 @@ impl Machine {
         }
     }
 
-    /// Takes a probe off the list; `false` if it was not on it.
+    /// Takes a probe back; `false` if it was not out.
     fn return_probe(&mut self, id: u32) -> bool {
-        let State::HalfOpen { probes, .. } = &mut self.state else { return false };
-        let found = probes.iter().position(|probe| probe.id == id);
-        found.map(|at| probes.swap_remove(at)).is_some()
+        match &mut self.state {
+            State::HalfOpen(probes) => probes.take_back(id),
+            _ => false,
+        }
     }
 }
 
-/// The time until the oldest probe is reclaimed: by then there is an answer or a free slot.
-fn refusal_of_half_open(probes: &[Probe], limit: Duration, now: Instant) -> Refusal {
-    let oldest = probes.iter().map(|probe| probe.since).min();
-    let due = oldest.map(|since| time::later(since, limit).saturating_duration_since(now));
-    Refusal { retry_after: due }
+/// With all probes out, a further call waits for the oldest to be reclaimed: by then there is an
+/// answer or a free slot.
+fn refusal_of_half_open(probes: &Probes, settings: &Settings, now: Instant) -> Option<Refusal> {
+    let full = probes.out() >= settings.probes as usize;
+    let due = probes.due(settings.half_open_for).filter(|_| full)?;
+    Some(Refusal { retry_after: Some(due.saturating_duration_since(now)) })
 }
 
 /// The share admitted while ramping up, and the time left; `None` once that is over.

@@ -1,0 +1,161 @@
+//! Every interleaving of the circuit's word, lock and generations, by loom.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use loom::thread;
+
+use crate::admission::Permit;
+use crate::circuit_breaker::circuit::{Circuit, Options, Shared};
+use crate::circuit_breaker::state::Machine;
+use crate::circuit_breaker::{Config, Phase};
+use crate::classify::Class;
+use crate::observe::{Event, EventKind, Identity};
+use crate::rng::Rng;
+use crate::time;
+
+/// Open times of a nanosecond are over at the next look: loom has no clock to advance.
+const AT_ONCE: Duration = Duration::from_nanos(1);
+
+#[derive(Default)]
+struct Seen {
+    late: AtomicUsize,
+    opened: AtomicUsize,
+}
+
+fn shared(config: &Config, seen: &Arc<Seen>) -> Arc<Shared<()>> {
+    let seen = seen.clone();
+    let mut identity = Identity::default();
+    identity.observe(move |event: &Event<'_>| {
+        let counter = match event.kind {
+            EventKind::LateResult => &seen.late,
+            EventKind::Transitioned { to: Phase::Open, .. } => &seen.opened,
+            _ => return,
+        };
+        counter.fetch_add(1, Ordering::SeqCst);
+    });
+    let settings = config.resolve().unwrap();
+    let options = Options {
+        shadow: false,
+        gate: false,
+        timed: false,
+        only_consecutive: !settings.keeps_window(),
+    };
+    let machine = Machine::new(settings, time::now());
+    let emitter = identity.emitter("circuit_breaker", None);
+    let circuit = Arc::new(Circuit::new(machine, Rng::new(Some(1)), emitter, options));
+    Arc::new(Shared { circuit, classifier: () })
+}
+
+fn admit(shared: &Arc<Shared<()>>) -> Option<Permit<Shared<()>>> {
+    let ticket = shared.circuit.admit().ok()?;
+    Some(Permit::new(shared.clone(), ticket))
+}
+
+fn explore(test: impl Fn() + Sync + Send + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(test);
+}
+
+fn trips_at(failures: u32) -> Config {
+    Config {
+        consecutive_failures: Some(failures),
+        open_for: AT_ONCE,
+        open_for_at_most: Some(AT_ONCE),
+        half_open_for: Some(Duration::from_secs(3600)),
+        probes: 1,
+        close_after: 1,
+        ..Config::default()
+    }
+}
+
+#[test]
+fn loom_of_two_results_that_could_trip_one_trips_and_one_is_late() {
+    explore(|| {
+        let seen = Arc::<Seen>::default();
+        let shared = shared(&trips_at(1), &seen);
+        let permits = [admit(&shared).unwrap(), admit(&shared).unwrap()];
+        let callers =
+            permits.map(|mut permit| thread::spawn(move || permit.settle(Class::Transient)));
+        let bystander = {
+            let shared = shared.clone();
+            // Refused, a call like the others, or the first probe: its end must not add a trip.
+            thread::spawn(move || admit(&shared).map(|mut permit| permit.settle(Class::Ignore)))
+        };
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        bystander.join().unwrap();
+        assert_eq!(seen.opened.load(Ordering::SeqCst), 1);
+        assert!(seen.late.load(Ordering::SeqCst) >= 1);
+        assert_ne!(shared.circuit.phase(), Phase::Closed);
+    });
+}
+
+#[test]
+fn loom_never_more_probes_than_slots() {
+    explore(|| {
+        let seen = Arc::<Seen>::default();
+        let shared = shared(&trips_at(1), &seen);
+        admit(&shared).unwrap().settle(Class::Transient);
+        let out = Arc::new(AtomicUsize::new(0));
+        let callers: Vec<_> = (0..3)
+            .map(|_| {
+                let (shared, out) = (shared.clone(), out.clone());
+                thread::spawn(move || {
+                    let Some(permit) = admit(&shared) else { return };
+                    assert_eq!(out.fetch_add(1, Ordering::SeqCst), 0, "a second probe is out");
+                    out.fetch_sub(1, Ordering::SeqCst);
+                    // Cancelled: the slot must come back, and nothing be decided.
+                    drop(permit);
+                })
+            })
+            .collect();
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        assert_eq!(shared.circuit.phase(), Phase::HalfOpen);
+        assert!(admit(&shared).is_some(), "a slot was lost");
+    });
+}
+
+#[test]
+fn loom_a_success_that_writes_nothing_loses_no_failure() {
+    explore(|| {
+        let seen = Arc::<Seen>::default();
+        let shared = shared(&trips_at(3), &seen);
+        let permits = [admit(&shared).unwrap(), admit(&shared).unwrap()];
+        let mut success = admit(&shared).unwrap();
+        let callers =
+            permits.map(|mut permit| thread::spawn(move || permit.settle(Class::Transient)));
+        let healthy = thread::spawn(move || success.settle(Class::Success));
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        healthy.join().unwrap();
+        let streak = shared.circuit.snapshot().consecutive_failures;
+        assert!(streak <= 2);
+        // Whatever the order was, the mirror that successes look at agrees with the machine: the
+        // next success clears the streak if there is one.
+        admit(&shared).unwrap().settle(Class::Success);
+        assert_eq!(shared.circuit.snapshot().consecutive_failures, 0);
+    });
+}
+
+#[test]
+fn loom_an_operator_and_a_trip_agree_on_the_end() {
+    explore(|| {
+        let seen = Arc::<Seen>::default();
+        let shared = shared(&trips_at(1), &seen);
+        let mut permit = admit(&shared).unwrap();
+        let caller = thread::spawn(move || permit.settle(Class::Transient));
+        shared.circuit.force_open("maintenance".into());
+        caller.join().unwrap();
+        assert_eq!(shared.circuit.phase(), Phase::ForcedOpen, "operator states are sticky");
+        let ticket = shared.circuit.admit();
+        assert!(ticket.is_err());
+        assert_eq!(shared.circuit.snapshot().phase, Phase::ForcedOpen);
+    });
+}
