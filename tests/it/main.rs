@@ -1,0 +1,3 @@
+//! Everything from outside, through the public API.
+
+mod circuit_breaker;
