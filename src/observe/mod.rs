@@ -61,11 +61,19 @@ mod emit;
 pub(crate) mod event;
 mod future;
 mod layer;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod service;
+#[cfg(feature = "tracing")]
+mod tracing;
 
 pub(crate) use emit::{Emitter, Identity, identity_setters};
 
 pub use event::{Event, EventKind, Observe, Stage};
 pub use future::ResponseFuture;
 pub use layer::{Builder, ObserveLayer};
+#[cfg(feature = "metrics")]
+pub use metrics::MetricsObserver;
 pub use service::Observed;
+#[cfg(feature = "tracing")]
+pub use tracing::TracingObserver;

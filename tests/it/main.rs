@@ -1,3 +1,4 @@
-//! Everything from outside, through the public API.
+//! The tests that see the crate as its users do.
 
 mod circuit_breaker;
+mod observe;

@@ -1,0 +1,87 @@
+//! [`TracingObserver`]: the events as `tracing` events.
+
+use ::tracing::{debug, info, trace, warn};
+
+use crate::observe::event::Phase;
+use crate::observe::{Event, EventKind, Observe};
+
+/// Turns events into structured events of [`tracing`](https://docs.rs/tracing), all under the
+/// target `buttress`.
+///
+/// | kind | level | further fields |
+/// | --- | --- | --- |
+/// | `transitioned` | warn where the circuit opens, else info | `from`, `to` |
+/// | `limit_changed` | info | `from`, `to` |
+/// | `rejected`, `would_reject` | debug | `reason` |
+/// | `queued` | trace | |
+/// | `admitted` | trace | `waited_seconds` |
+/// | `settled` | trace | `class`, `latency_seconds` |
+/// | `abandoned`, `late_result` | trace | |
+///
+/// Every event has the fields `kind`, `layer` and `name`. Spans are the caller's: an event is
+/// recorded in whichever span the call runs in.
+///
+/// ```
+/// use buttress::{bulkhead::BulkheadLayer, observe::TracingObserver};
+///
+/// let layer = BulkheadLayer::builder(64).name("payments").observe(TracingObserver::new()).build();
+/// # let _ = layer;
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TracingObserver;
+
+impl TracingObserver {
+    /// An observer that writes to the subscriber in force where each event happens.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+const TARGET: &str = "buttress";
+
+/// One event of ours: its level, its kind, and the fields that only this kind has.
+macro_rules! record {
+    ($level:ident, $event:expr, $kind:literal $($field:tt)*) => {
+        $level!(target: TARGET, kind = $kind, layer = $event.layer, name = $event.name $($field)*)
+    };
+}
+
+impl Observe for TracingObserver {
+    fn on_event(&self, event: &Event<'_>) {
+        match event.kind {
+            EventKind::Transitioned { from, to } => transitioned(event, from, to),
+            EventKind::LimitChanged { from, to } => {
+                record!(info, event, "limit_changed", from, to);
+            }
+            EventKind::Rejected(reason) => {
+                record!(debug, event, "rejected", reason = reason.code());
+            }
+            EventKind::WouldReject(reason) => {
+                record!(debug, event, "would_reject", reason = reason.code());
+            }
+            EventKind::Queued => record!(trace, event, "queued"),
+            EventKind::Admitted { waited } => {
+                record!(trace, event, "admitted", waited_seconds = waited.as_secs_f64());
+            }
+            EventKind::Settled { class, latency } => record!(
+                trace,
+                event,
+                "settled",
+                class = class.label(),
+                latency_seconds = latency.as_secs_f64()
+            ),
+            EventKind::Abandoned => record!(trace, event, "abandoned"),
+            EventKind::LateResult => record!(trace, event, "late_result"),
+        }
+    }
+}
+
+fn transitioned(event: &Event<'_>, from: Phase, to: Phase) {
+    let (from, now) = (from.label(), to.label());
+    if matches!(to, Phase::Open | Phase::ForcedOpen) {
+        record!(warn, event, "transitioned", from, to = now);
+    } else {
+        record!(info, event, "transitioned", from, to = now);
+    }
+}
