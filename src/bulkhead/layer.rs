@@ -205,6 +205,7 @@ impl<M, P> Builder<M, P> {
         let Config { max_concurrent, queue: len, max_wait, order, shadow, .. } = self.config;
         let slots = Slots::new(max_concurrent, QueueLimit { len, order }, self.shares, time::now);
         let emitter = self.identity.emitter("bulkhead", self.config.name.as_deref());
+        emitter.limit(max_concurrent);
         let state = Arc::new(State::new(slots, emitter, max_wait, shadow));
         Ok(BulkheadLayer { state, mode: self.mode, partition: Arc::new(self.partition) })
     }

@@ -71,6 +71,13 @@ impl Emitter {
         &self.name
     }
 
+    /// Tells the limit that the layer starts with.
+    pub(crate) fn limit(&self, limit: usize) {
+        for observer in &self.observers {
+            observer.on_limit(limit);
+        }
+    }
+
     pub(crate) fn emit(&self, stage: Stage, kind: EventKind) {
         if self.is_on() {
             self.send(stage, kind);

@@ -21,6 +21,13 @@ pub trait Observe: Send + Sync {
         let _ = (layer, name);
         None
     }
+
+    /// Called once, after [`bind`](Self::bind) and on what it returned, for a layer that limits
+    /// concurrency: the limit that it starts with. Later ones come as
+    /// [`EventKind::LimitChanged`].
+    fn on_limit(&self, limit: usize) {
+        let _ = limit;
+    }
 }
 
 impl<F> Observe for F
@@ -42,6 +49,10 @@ where
 
     fn bind(&self, layer: &'static str, name: &str) -> Option<Arc<dyn Observe>> {
         (**self).bind(layer, name)
+    }
+
+    fn on_limit(&self, limit: usize) {
+        (**self).on_limit(limit);
     }
 }
 

@@ -143,6 +143,8 @@ struct Handles {
     queue: OnceLock<Histogram>,
     in_flight: OnceLock<Gauge>,
     queued: OnceLock<Gauge>,
+    /// The limit that the layer starts with, until the first event shows it.
+    first_limit: OnceLock<usize>,
     limit: OnceLock<Gauge>,
     states: OnceLock<[Gauge; Phase::ALL.len()]>,
 }
@@ -162,6 +164,7 @@ impl Handles {
             queue: OnceLock::new(),
             in_flight: OnceLock::new(),
             queued: OnceLock::new(),
+            first_limit: OnceLock::new(),
             limit: OnceLock::new(),
             states: OnceLock::new(),
         }
@@ -218,6 +221,14 @@ impl Handles {
         })
     }
 
+    fn limit(&self, first: usize) -> &Gauge {
+        self.limit.get_or_init(|| {
+            let gauge = ::metrics::gauge!(LIMIT, self.labels());
+            gauge.set(as_f64(first));
+            gauge
+        })
+    }
+
     fn in_flight(&self) -> &Gauge {
         self.in_flight.get_or_init(|| ::metrics::gauge!(IN_FLIGHT, self.labels()))
     }
@@ -240,6 +251,9 @@ impl Observe for Handles {
     fn on_event(&self, event: &Event<'_>) {
         if self.layer == BREAKER {
             self.states();
+        }
+        if let Some(&limit) = self.first_limit.get() {
+            self.limit(limit);
         }
         match event.kind {
             EventKind::Queued => self.queued().increment(1.0),
@@ -274,13 +288,18 @@ impl Observe for Handles {
             }
             EventKind::WouldReject(reason) => self.would_reject(reason),
             EventKind::Transitioned { from, to } => self.transitioned(from, to),
-            EventKind::LimitChanged { to, .. } => {
-                let limit = self.limit.get_or_init(|| ::metrics::gauge!(LIMIT, self.labels()));
-                #[allow(clippy::cast_precision_loss)]
-                limit.set(to as f64);
-            }
+            EventKind::LimitChanged { from, to } => self.limit(from).set(as_f64(to)),
         }
     }
+
+    fn on_limit(&self, limit: usize) {
+        let _ = self.first_limit.set(limit);
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn as_f64(limit: usize) -> f64 {
+    limit as f64
 }
 
 /// The layer whose state is known before it first changes.

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use buttress::BoxError;
+use buttress::bulkhead::BulkheadLayer;
 use buttress::observe::{MetricsObserver, ObserveLayer, TracingObserver};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -18,6 +20,11 @@ fn scrape(work: impl FnOnce(&PrometheusRecorder)) -> String {
     let recorder = PrometheusBuilder::new().build_recorder();
     metrics::with_local_recorder(&recorder, || work(&recorder));
     recorder.handle().render()
+}
+
+#[track_caller]
+fn assert_shows(text: &str, line: &str) {
+    assert!(text.lines().any(|l| l == line), "no `{line}` in\n{text}");
 }
 
 #[derive(Clone)]
@@ -68,8 +75,58 @@ fn calls_and_what_they_cost_are_counted_by_name() {
         r#"buttress_abandoned_total{layer="observe",name="observe"} 1"#,
         r#"buttress_in_flight{layer="observe",name="observe"} 0"#,
     ] {
-        assert!(text.lines().any(|l| l == line), "no `{line}` in\n{text}");
+        assert_shows(&text, line);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bulkhead_shows_its_limit_its_queue_and_who_was_turned_away() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let guard = metrics::set_default_local_recorder(&recorder);
+    let layer = BulkheadLayer::builder(1)
+        .name("db")
+        .observe(MetricsObserver::new())
+        .queue(1)
+        .max_wait(Duration::from_millis(100))
+        .build();
+    let service = layer.layer(service_fn(async |wait: u64| {
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        Ok::<_, BoxError>(())
+    }));
+    let gauges = |in_flight, queued| {
+        let text = recorder.handle().render();
+        assert_shows(
+            &text,
+            &format!(r#"buttress_in_flight{{layer="bulkhead",name="db"}} {in_flight}"#),
+        );
+        assert_shows(&text, &format!(r#"buttress_queued{{layer="bulkhead",name="db"}} {queued}"#));
+    };
+
+    let mut first = Box::pin(service.clone().oneshot(50));
+    assert!(futures::poll!(&mut first).is_pending());
+    let mut second = Box::pin(service.clone().oneshot(500));
+    assert!(futures::poll!(&mut second).is_pending());
+    gauges(1, 1);
+    service.clone().oneshot(1).await.unwrap_err();
+    first.await.unwrap();
+    assert!(futures::poll!(&mut second).is_pending());
+    gauges(1, 0);
+    service.clone().oneshot(1).await.unwrap_err();
+    drop(second);
+    gauges(0, 0);
+    layer.handle().resize(9);
+
+    let text = recorder.handle().render();
+    for line in [
+        r#"buttress_limit{layer="bulkhead",name="db"} 9"#,
+        r#"buttress_rejections_total{layer="bulkhead",name="db",reason="bulkhead_full"} 1"#,
+        r#"buttress_rejections_total{layer="bulkhead",name="db",reason="queue_timed_out"} 1"#,
+        r#"buttress_abandoned_total{layer="bulkhead",name="db"} 1"#,
+        r#"buttress_queue_seconds_sum{layer="bulkhead",name="db"} 0.05"#,
+    ] {
+        assert_shows(&text, line);
+    }
+    drop(guard);
 }
 
 #[test]

@@ -111,6 +111,23 @@ fn every_metric_is_described() {
 }
 
 #[test]
+fn a_limit_shows_from_the_first_event_on() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let bound = MetricsObserver::new().bind("bulkhead", "db").unwrap();
+    // Before there is a recorder, as where the layers are built first.
+    bound.on_limit(64);
+    let event = |kind| Event { layer: "bulkhead", name: "db", kind, stage: Stage::Arriving };
+    let limit = |value| format!(r#"buttress_limit{{layer="bulkhead",name="db"}} {value}"#);
+    ::metrics::with_local_recorder(&recorder, || {
+        bound.on_event(&event(ADMITTED));
+        assert!(recorder.handle().render().contains(&limit(64)));
+        bound.on_event(&event(EventKind::LimitChanged { from: 64, to: 8 }));
+        bound.on_event(&event(ADMITTED));
+        assert!(recorder.handle().render().contains(&limit(8)));
+    });
+}
+
+#[test]
 fn clones_and_layers_of_one_name_add_up_and_unbound_events_count() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let event = Event { layer: "retry", name: "db", kind: ADMITTED, stage: Stage::Arriving };
