@@ -40,6 +40,7 @@ impl Readiness {
             return readiness;
         }
         let since = *self.since.get_or_insert_with(time::now);
+        // Boxed: see the field.
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(time::sleep_until(time::later(since, limit))));
