@@ -103,71 +103,75 @@ impl Model {
     }
 }
 
-fn run(limit: usize, queue: QueueLimit, shares: &[f64], ops: Vec<Op>) {
-    ELAPSED.with(|elapsed| elapsed.store(0, Ordering::Relaxed));
-    let slots = Slots::new(limit, queue, shares.to_vec(), clock);
-    let mut model = Model {
-        limit,
-        shares: shares.to_vec(),
-        len: queue.len,
-        order: queue.order,
-        in_flight: Vec::new(),
-        line: Vec::new(),
-        standing_since: None,
-    };
-    let mut waiters: Vec<(usize, Waiter)> = Vec::new();
-    for (number, op) in ops.into_iter().enumerate() {
+/// The slots and their model, side by side.
+struct Twins {
+    slots: Slots,
+    model: Model,
+    waiters: Vec<(usize, Waiter)>,
+}
+
+impl Twins {
+    fn step(&mut self, number: usize, op: Op) {
+        let Self { slots, model, waiters } = self;
         match op {
             Op::Wait(ms) => {
                 ELAPSED.with(|elapsed| elapsed.fetch_add(ms, Ordering::Relaxed));
             }
-            Op::Enter(partition) => {
-                let nobody_waits = model.line.is_empty();
-                let owed = model.in_flight.len() >= model.limit && model.admits(partition);
-                let expected = if nobody_waits && model.admits(partition) || owed {
-                    model.in_flight.push(partition);
-                    "admitted"
-                } else if model.line.len() < model.len && model.limit > 0 {
-                    model.line.push((number, partition));
-                    model.standing_since.get_or_insert_with(clock);
-                    "waiting"
-                } else {
-                    "full"
-                };
-                let entered = if slots.try_acquire(partition) {
-                    "admitted"
-                } else {
-                    match slots.enqueue(partition) {
-                        Enqueued::Admitted => "admitted",
-                        Enqueued::Full => "full",
-                        Enqueued::Waiting(waiter) => {
-                            waiters.push((number, waiter));
-                            "waiting"
-                        }
-                    }
-                };
-                assert_eq!(entered, expected);
+            Op::Enter(partition) => self.enter(number, partition),
+            Op::Leave(n) => {
+                if let Some(leaving) = n.checked_rem(model.in_flight.len()) {
+                    slots.release(model.in_flight.swap_remove(leaving));
+                }
             }
-            Op::Leave(n) if !model.in_flight.is_empty() => {
-                let leaving = n % model.in_flight.len();
-                let partition = model.in_flight.swap_remove(leaving);
-                slots.release(partition);
+            Op::GiveUp(n) => {
+                if let Some(leaving) = n.checked_rem(waiters.len()) {
+                    let (number, waiter) = waiters.swap_remove(leaving);
+                    model.line.retain(|(waiting, _)| *waiting != number);
+                    slots.withdraw(waiter);
+                }
             }
-            Op::GiveUp(n) if !waiters.is_empty() => {
-                let (number, waiter) = waiters.swap_remove(n % waiters.len());
-                model.line.retain(|(waiting, _)| *waiting != number);
-                slots.withdraw(waiter);
-            }
-            Op::Leave(_) | Op::GiveUp(_) => {}
             Op::Resize(limit) => {
                 assert_eq!(slots.resize(limit), model.limit);
                 model.limit = limit;
             }
         }
+    }
+
+    fn enter(&mut self, number: usize, partition: usize) {
+        let Self { slots, model, waiters } = self;
+        let owed = model.in_flight.len() >= model.limit && model.admits(partition);
+        let expected = if model.line.is_empty() && model.admits(partition) || owed {
+            model.in_flight.push(partition);
+            "admitted"
+        } else if model.line.len() < model.len && model.limit > 0 {
+            model.line.push((number, partition));
+            model.standing_since.get_or_insert_with(clock);
+            "waiting"
+        } else {
+            "full"
+        };
+        let entered = if slots.try_acquire(partition) {
+            "admitted"
+        } else {
+            match slots.enqueue(partition) {
+                Enqueued::Admitted => "admitted",
+                Enqueued::Full => "full",
+                Enqueued::Waiting(waiter) => {
+                    waiters.push((number, waiter));
+                    "waiting"
+                }
+            }
+        };
+        assert_eq!(entered, expected);
+    }
+
+    fn compare(&mut self) {
+        let Self { slots, model, waiters } = self;
         let mut expected = model.serve();
-        let (granted, waiting): (Vec<_>, Vec<_>) =
-            waiters.into_iter().partition(|(_, waiter)| slots.poll(waiter, Waker::noop()));
-        waiters = waiting;
+        let (granted, waiting): (Vec<_>, Vec<_>) = std::mem::take(waiters)
+            .into_iter()
+            .partition(|(_, waiter)| slots.poll(waiter, Waker::noop()));
+        *waiters = waiting;
         let mut served: Vec<_> = granted.iter().map(|(number, _)| *number).collect();
         granted.into_iter().for_each(|(_, waiter)| slots.collect(waiter));
         expected.sort_unstable();
@@ -176,6 +180,25 @@ fn run(limit: usize, queue: QueueLimit, shares: &[f64], ops: Vec<Op>) {
         assert_eq!(slots.in_flight(), model.in_flight.len());
         assert_eq!(slots.queued(), model.line.len());
         assert_eq!(slots.limit(), model.limit);
+    }
+}
+
+fn run(limit: usize, queue: QueueLimit, shares: &[f64], ops: Vec<Op>) {
+    ELAPSED.with(|elapsed| elapsed.store(0, Ordering::Relaxed));
+    let model = Model {
+        limit,
+        shares: shares.to_vec(),
+        len: queue.len,
+        order: queue.order,
+        in_flight: Vec::new(),
+        line: Vec::new(),
+        standing_since: None,
+    };
+    let slots = Slots::new(limit, queue, shares.to_vec(), clock);
+    let mut twins = Twins { slots, model, waiters: Vec::new() };
+    for (number, op) in ops.into_iter().enumerate() {
+        twins.step(number, op);
+        twins.compare();
     }
 }
 

@@ -1,4 +1,4 @@
-//! The machine against a naive model that keeps the whole history and recounts it at every step.
+//! The machine against a naive model, step by step.
 
 use std::time::Duration;
 
@@ -11,6 +11,10 @@ use crate::circuit_breaker::{Config, Phase, SlowCalls, Window};
 use crate::classify::Class;
 use crate::rng::Rng;
 use crate::time::{self, Instant};
+
+mod naive;
+
+use naive::Model;
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -92,231 +96,25 @@ fn ms_of(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Everything that ever happened in the present state, and nothing derived from it.
-struct Model {
-    config: Config,
-    phase: Phase,
-    generation: u64,
-    origin: Instant,
-    since: Instant,
-    /// Every outcome since the window was last cleared: when, failed, slow.
-    history: Vec<(Instant, bool, bool)>,
-    /// Since the present closed state began.
-    recorded: usize,
-    streak: u32,
-    openings: u32,
-    until: Instant,
-    probes: Vec<(Ticket, Instant)>,
-    succeeded: u32,
+/// The machine and its model, side by side.
+struct Twins {
+    machine: Machine,
+    model: Model,
+    rng: Rng,
+    now: Instant,
+    /// The calls that are out.
+    out: Vec<Ticket>,
 }
 
-impl Model {
-    fn new(config: Config, now: Instant) -> Self {
-        Self {
-            config,
-            phase: Phase::Closed,
-            generation: 0,
-            origin: now,
-            since: now,
-            history: Vec::new(),
-            recorded: 0,
-            streak: 0,
-            openings: 0,
-            until: now,
-            probes: Vec::new(),
-            succeeded: 0,
-        }
-    }
-
-    fn enter(&mut self, phase: Phase, now: Instant) {
-        self.phase = phase;
-        self.generation += 1;
-        self.since = now;
-        self.probes.clear();
-        self.succeeded = 0;
-        self.recorded = 0;
-    }
-
-    fn close(&mut self, now: Instant) {
-        self.history.clear();
-        self.origin = now;
-        self.streak = 0;
-        self.enter(Phase::Closed, now);
-    }
-
-    /// Opens, and takes over the drawn end once it has been found to be within its bounds.
-    fn open(&mut self, at: Instant, hint: Option<Duration>, machine: &mut Machine) {
-        let stable = self.phase == Phase::Closed
-            && match self.config.window {
-                Window::Count(size) => self.recorded > size as usize,
-                Window::Time(span) => at - self.since >= span,
-            };
-        self.openings = if stable { 1 } else { self.openings + 1 };
-        let max = self.config.open_for_at_most.unwrap();
-        let mut grown = self.config.open_for;
-        for _ in 1..self.openings.min(40) {
-            grown = max.min(grown * 2);
-        }
-        self.enter(Phase::Open, at);
-        let left = machine.snapshot(at).until.unwrap_or_default();
-        let hint = hint.unwrap_or_default();
-        let (low, high) = ((grown / 2).max(hint).min(max), grown.max(hint).min(max));
-        assert!(low <= left && left <= high, "open for {left:?}, not {low:?} to {high:?}");
-        self.until = at + left;
-    }
-
-    fn pass_time(&mut self, now: Instant, machine: &mut Machine) {
-        let limit = self.config.half_open_for.unwrap_or(self.config.open_for);
-        if let Some(due) = self.probes.iter().map(|(_, since)| *since + limit).min()
-            && due <= now
-        {
-            self.open(due, None, machine);
-        }
-    }
-
-    fn totals(&self, now: Instant) -> (u64, u64, u64) {
-        let inside: Vec<_> = match self.config.window {
-            Window::Count(size) => self.history.iter().rev().take(size as usize).collect(),
-            Window::Time(span) => {
-                let width = (span / 10).as_nanos();
-                let bucket = |at: Instant| (at - self.origin).as_nanos() / width;
-                let oldest = (bucket(now) + 1).saturating_sub(10);
-                self.history.iter().filter(|(at, ..)| bucket(*at) >= oldest).collect()
-            }
-        };
-        let count = |of: fn(&(Instant, bool, bool)) -> bool| {
-            inside.iter().filter(|outcome| of(outcome)).count() as u64
-        };
-        (inside.len() as u64, count(|o| o.1), count(|o| o.2))
-    }
-
-    fn trips(&self, now: Instant) -> bool {
-        let Config { failure_rate, consecutive_failures, slow_calls, .. } = &self.config;
-        let none = failure_rate.is_none() && consecutive_failures.is_none() && slow_calls.is_none();
-        let minimum = match self.config.window {
-            Window::Count(size) => size.min(self.config.minimum_calls),
-            Window::Time(_) => self.config.minimum_calls,
-        };
-        let (calls, failed, slow) = self.totals(now);
-        #[allow(clippy::cast_precision_loss)]
-        let reached = |part: u64, rate: f64| part as f64 / calls as f64 >= rate - 1e-9;
-        let rate = failure_rate.or(none.then_some(0.5));
-        consecutive_failures.is_some_and(|limit| self.streak >= limit)
-            || calls >= u64::from(minimum)
-                && (rate.is_some_and(|rate| reached(failed, rate))
-                    || slow_calls.is_some_and(|limit| reached(slow, limit.rate)))
-    }
-
-    fn keeps_window(&self) -> bool {
-        let Config { failure_rate, consecutive_failures, slow_calls, window, .. } = &self.config;
-        !(failure_rate.is_none()
-            && slow_calls.is_none()
-            && consecutive_failures.is_some()
-            && matches!(window, Window::Time(_)))
-    }
-
-    fn settle(
-        &mut self,
-        now: Instant,
-        ticket: Ticket,
-        class: Class,
-        latency: Duration,
-        machine: &mut Machine,
-    ) {
-        if class == Class::Ignore {
-            self.probes.retain(|(probe, _)| *probe != ticket);
-            return;
-        }
-        let failed = matches!(class, Class::Transient | Class::Overload { .. });
-        let slow = self.config.slow_calls.is_some_and(|limit| latency > limit.longer_than);
-        let hint = if let Class::Overload { retry_after } = class { retry_after } else { None };
-        if let Role::Probe(_) = ticket.role {
-            self.probes.retain(|(probe, _)| *probe != ticket);
-            if failed || slow {
-                self.open(now, hint, machine);
-            } else {
-                self.succeeded += 1;
-                if self.succeeded == self.config.close_after {
-                    self.close(now);
-                }
-            }
-            return;
-        }
-        match class {
-            Class::Transient => self.streak += 1,
-            Class::Overload { .. } => {}
-            _ => self.streak = 0,
-        }
-        if self.keeps_window() {
-            self.history.push((now, failed, slow));
-        }
-        if self.phase == Phase::Closed {
-            self.recorded += 1;
-            if self.trips(now) {
-                self.open(now, hint, machine);
-            }
-        }
-    }
-}
-
-/// Runs both side by side; gives back the phases that were seen.
-fn run(config: Config, ops: Vec<Op>, seed: u64) -> Vec<Phase> {
-    let mut now = time::now();
-    let mut rng = Rng::new(Some(seed));
-    let mut machine = Machine::new(config.resolve().unwrap(), now);
-    let mut model = Model::new(config, now);
-    let mut out: Vec<Ticket> = Vec::new();
-    let mut seen = vec![Phase::Closed];
-    for op in ops {
+impl Twins {
+    fn step(&mut self, op: Op) {
+        let now = self.now;
+        let Self { machine, model, .. } = self;
         match op {
-            Op::Wait(ms) => now += ms_of(ms),
-            Op::Admit => {
-                // First by itself, so that the model sees how long a reclaimed circuit stays open
-                // before the call finds it half open again.
-                machine.refusal(now, &mut rng);
-                model.pass_time(now, &mut machine);
-                let admitted = machine.admit(now, &mut rng);
-                if model.phase == Phase::Open && model.until <= now {
-                    model.enter(Phase::HalfOpen, now);
-                }
-                let admits = match model.phase {
-                    Phase::Closed | Phase::Disabled => true,
-                    Phase::Open | Phase::ForcedOpen => false,
-                    Phase::HalfOpen => model.probes.len() < model.config.probes as usize,
-                };
-                assert_eq!(admitted.is_ok(), admits, "in {:?}", model.phase);
-                match admitted {
-                    Err(refusal) => match model.phase {
-                        Phase::Open => assert_eq!(refusal.retry_after, Some(model.until - now)),
-                        Phase::ForcedOpen => assert_eq!(refusal.retry_after, None),
-                        _ => assert!(refusal.retry_after.is_some()),
-                    },
-                    Ok(ticket) => {
-                        out.push(ticket);
-                        assert_eq!(ticket.generation, model.generation);
-                        if model.phase == Phase::HalfOpen {
-                            assert!(matches!(ticket.role, Role::Probe(_)));
-                            model.probes.push((ticket, now));
-                        }
-                    }
-                }
-            }
-            Op::Settle(n, class, ms) if !out.is_empty() => {
-                let ticket = out.swap_remove(n % out.len());
-                let reception = machine.settle(now, ticket, class, ms_of(ms), &mut rng);
-                model.pass_time(now, &mut machine);
-                let late = ticket.generation != model.generation;
-                assert_eq!(reception == Reception::Late, late);
-                if !late {
-                    model.settle(now, ticket, class, ms_of(ms), &mut machine);
-                }
-            }
-            Op::Abandon(n) if !out.is_empty() => {
-                let ticket = out.swap_remove(n % out.len());
-                machine.abandon(ticket);
-                model.probes.retain(|(probe, _)| *probe != ticket);
-            }
-            Op::Settle(..) | Op::Abandon(_) => {}
+            Op::Wait(ms) => self.now += ms_of(ms),
+            Op::Admit => self.admit(),
+            Op::Settle(n, class, ms) => self.settle(n, class, ms_of(ms)),
+            Op::Abandon(n) => self.abandon(n),
             Op::ForceOpen => {
                 machine.force_open(now, String::new());
                 if model.phase != Phase::ForcedOpen {
@@ -344,15 +142,86 @@ fn run(config: Config, ops: Vec<Op>, seed: u64) -> Vec<Phase> {
             }
             Op::Read => {}
         }
-        let snapshot = machine.snapshot(now);
-        let (calls, failed, slow) = model.totals(now);
-        assert_eq!((snapshot.calls, snapshot.failed, snapshot.slow), (calls, failed, slow));
+    }
+
+    fn admit(&mut self) {
+        let Self { machine, model, rng, now, out } = self;
+        let now = *now;
+        // First by itself, so that the model sees how long a reclaimed circuit stays open
+        // before the call finds it half open again.
+        machine.refusal(now, rng);
+        model.pass_time(now, machine);
+        let admitted = machine.admit(now, rng);
+        if model.phase == Phase::Open && model.until <= now {
+            model.enter(Phase::HalfOpen, now);
+        }
+        let admits = match model.phase {
+            Phase::Closed | Phase::Disabled => true,
+            Phase::Open | Phase::ForcedOpen => false,
+            Phase::HalfOpen => model.probes.len() < model.config.probes as usize,
+        };
+        assert_eq!(admitted.is_ok(), admits, "in {:?}", model.phase);
+        match admitted {
+            Err(refusal) => match model.phase {
+                Phase::Open => assert_eq!(refusal.retry_after, Some(model.until - now)),
+                Phase::ForcedOpen => assert_eq!(refusal.retry_after, None),
+                _ => assert!(refusal.retry_after.is_some()),
+            },
+            Ok(ticket) => {
+                out.push(ticket);
+                assert_eq!(ticket.generation, model.generation);
+                let is_probe = matches!(ticket.role, Role::Probe(_));
+                assert_eq!(is_probe, model.phase == Phase::HalfOpen);
+                if is_probe {
+                    model.probes.push((ticket, now));
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, n: usize, class: Class, latency: Duration) {
+        let Some(n) = n.checked_rem(self.out.len()) else { return };
+        let ticket = self.out.swap_remove(n);
+        let Self { machine, model, rng, now, .. } = self;
+        let reception = machine.settle(*now, ticket, class, latency, rng);
+        model.pass_time(*now, machine);
+        let late = ticket.generation != model.generation;
+        assert_eq!(reception == Reception::Late, late);
+        if !late {
+            model.settle(*now, ticket, class, latency, machine);
+        }
+    }
+
+    fn abandon(&mut self, n: usize) {
+        let Some(n) = n.checked_rem(self.out.len()) else { return };
+        let ticket = self.out.swap_remove(n);
+        self.machine.abandon(ticket);
+        self.model.probes.retain(|(probe, _)| *probe != ticket);
+    }
+
+    fn compare(&mut self) {
+        let Self { machine, model, now, .. } = self;
+        let snapshot = machine.snapshot(*now);
+        let counted = (snapshot.calls, snapshot.failed, snapshot.slow);
+        assert_eq!(counted, model.totals(*now));
         assert_eq!((machine.phase(), machine.generation()), (model.phase, model.generation));
         assert_eq!(snapshot.consecutive_failures, model.streak);
         assert_eq!(snapshot.openings, model.openings);
-        seen.push(model.phase);
     }
-    seen
+}
+
+/// Gives back the phases that were seen.
+fn run(config: Config, ops: Vec<Op>, seed: u64) -> Vec<Phase> {
+    let now = time::now();
+    let machine = Machine::new(config.resolve().unwrap(), now);
+    let model = Model::new(config, now);
+    let mut twins = Twins { machine, model, rng: Rng::new(Some(seed)), now, out: Vec::new() };
+    let step = |op| {
+        twins.step(op);
+        twins.compare();
+        twins.model.phase
+    };
+    ops.into_iter().map(step).collect()
 }
 
 proptest! {
