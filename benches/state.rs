@@ -1,0 +1,100 @@
+//! What a call costs a layer's state, and that the cost does not grow with what it has seen.
+
+use std::future::{Future, Ready, ready};
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
+use buttress::{BoxError, bulkhead::BulkheadLayer, timeout::TimeoutLayer};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use tower::{Layer, Service, ServiceBuilder, service_fn};
+
+type Answer = Result<u32, BoxError>;
+
+fn inner(request: u32) -> Ready<Answer> {
+    ready(Ok(request))
+}
+
+/// One call, driven by hand: no runtime, and so no scheduler in the figures.
+fn call<S>(service: &mut S) -> u32
+where
+    S: Service<u32, Response = u32, Error = BoxError>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_ready());
+    match pin!(service.call(black_box(7))).poll(&mut cx) {
+        Poll::Ready(Ok(answer)) => answer,
+        other => panic!("the inner service is ready at once: {other:?}"),
+    }
+}
+
+/// A rate over the last hour, after so many calls in that hour.
+fn window(c: &mut Criterion) {
+    let mut group = c.benchmark_group("breaker, time window, calls recorded before");
+    for recorded in [1_000, 10_000, 100_000, 1_000_000u64] {
+        let window = Window::time(Duration::from_secs(3600));
+        let layer = CircuitBreakerLayer::builder().failure_rate(0.5).window(window).build();
+        let mut service = layer.layer(service_fn(inner));
+        for _ in 0..recorded {
+            call(&mut service);
+        }
+        assert_eq!(layer.handle().snapshot().calls, recorded);
+        group.bench_function(BenchmarkId::from_parameter(recorded), |b| {
+            b.iter(|| call(&mut service));
+        });
+    }
+    group.finish();
+}
+
+fn layers(c: &mut Criterion) {
+    let mut group = c.benchmark_group("a call, inner ready");
+    let second = Duration::from_secs(1);
+    group.bench_function("bare", |b| b.iter(|| call(&mut service_fn(inner))));
+    let mut timeout = TimeoutLayer::new(second).layer(service_fn(inner));
+    group.bench_function("timeout", |b| b.iter(|| call(&mut timeout)));
+    let mut bulkhead = BulkheadLayer::new(10).layer(service_fn(inner));
+    group.bench_function("bulkhead", |b| b.iter(|| call(&mut bulkhead)));
+    let consecutive = CircuitBreakerLayer::builder().consecutive_failures(5).build();
+    let mut consecutive = consecutive.layer(service_fn(inner));
+    group.bench_function("breaker, consecutive", |b| b.iter(|| call(&mut consecutive)));
+    let mut rate = CircuitBreakerLayer::new().layer(service_fn(inner));
+    group.bench_function("breaker, rate over 10 s", |b| b.iter(|| call(&mut rate)));
+    let mut stack = ServiceBuilder::new()
+        .layer(CircuitBreakerLayer::builder().consecutive_failures(5).build())
+        .layer(BulkheadLayer::new(10))
+        .layer(TimeoutLayer::new(second))
+        .service(service_fn(inner));
+    group.bench_function("breaker, bulkhead, timeout", |b| b.iter(|| call(&mut stack)));
+    group.finish();
+}
+
+fn refusals(c: &mut Criterion) {
+    let mut group = c.benchmark_group("a refusal");
+    let refuse = |service: &mut dyn FnMut() -> bool| assert!(service());
+    let full = BulkheadLayer::new(0);
+    let mut full = full.layer(service_fn(inner));
+    group.bench_function("bulkhead full", |b| b.iter(|| refuse(&mut || is_refused(&mut full))));
+    let open = CircuitBreakerLayer::builder()
+        .consecutive_failures(1)
+        .open_for(Duration::from_secs(3600))
+        .open_for_at_most(Duration::from_secs(3600))
+        .build();
+    open.handle().force_open("benchmark");
+    let mut open = open.layer(service_fn(inner));
+    group.bench_function("circuit open", |b| b.iter(|| refuse(&mut || is_refused(&mut open))));
+    group.finish();
+}
+
+fn is_refused<S>(service: &mut S) -> bool
+where
+    S: Service<u32, Response = u32, Error = BoxError>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_ready());
+    matches!(pin!(service.call(black_box(7))).poll(&mut cx), Poll::Ready(Err(_)))
+}
+
+criterion_group!(benches, window, layers, refusals);
+criterion_main!(benches);
