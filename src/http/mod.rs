@@ -1,1 +1,147 @@
-//! HTTP.
+//! HTTP: judging responses, answering refusals, and holding a permit until a body has ended.
+//!
+//! # What it does
+//!
+//! - [`respond`] wraps a stack of layers. What they refuse becomes a response; the service's own
+//!   answers and errors pass untouched, and so does its error type.
+//! - [`Statuses`] is the classifier for HTTP: what a status says about the service.
+//! - [`HoldBody`] wraps a bulkhead or a circuit breaker, so that a call lasts until its response
+//!   body has ended, and not only until its head is there.
+//! - [`FromRequest`](crate::timeout::FromRequest) finds deadlines in `http::Request`.
+//!
+//! # When to use it
+//!
+//! On a server, always [`respond`]: a route of axum or hyper must not fail, so that a refusal has
+//! to be an answer. On a client, [`Statuses`] wherever a layer judges outcomes: to the default
+//! classifier a 500 is an answer like any other, and a success. [`respond`] helps there where the
+//! code around the client should see neither a new error type nor a new kind of error.
+//!
+//! # Example
+//!
+//! A server. The order is outside in:
+//!
+//! ```
+//! use std::time::Duration;
+//! use axum::{Router, routing::get};
+//! use buttress::{bulkhead::BulkheadLayer, http::respond, timeout::TimeoutLayer};
+//! use tower::ServiceBuilder;
+//!
+//! let app: Router = Router::new()
+//!     .route("/report", get(async || "a slow report"))
+//!     .layer(respond(
+//!         ServiceBuilder::new()
+//!             .layer(BulkheadLayer::new(64))
+//!             .layer(TimeoutLayer::new(Duration::from_secs(5))),
+//!     ));
+//! ```
+//!
+//! A client:
+//!
+//! ```
+//! use axum::body::Body;
+//! use buttress::{LiftLayer, circuit_breaker::CircuitBreakerLayer, http::Statuses};
+//! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+//! use tower::ServiceBuilder;
+//!
+//! let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
+//! let client = ServiceBuilder::new()
+//!     .layer(CircuitBreakerLayer::builder().name("users").classify(Statuses).build())
+//!     .layer(LiftLayer)
+//!     .service(client);
+//! # let _ = client;
+//! ```
+//!
+//! # What it counts
+//!
+//! Nothing. A refusal is answered like this:
+//!
+//! | reason | status | `Retry-After` |
+//! | --- | --- | --- |
+//! | `BulkheadFull`, `LimitReached`, `Overloaded`, `QueueTimedOut`, `CircuitOpen` | 503 | the wait; 1 where none is known |
+//! | `RateLimited` | 429 | the wait; 1 where none is known |
+//! | `TimedOut`, `DeadlineExceeded` | 504 | the wait, where one is known |
+//!
+//! The wait is in whole seconds, rounded up. The body is an RFC 9457 document, and it is the same
+//! for every refusal with the same reason:
+//!
+//! ```text
+//! HTTP/1.1 503 Service Unavailable
+//! content-type: application/problem+json
+//! cache-control: no-store
+//! retry-after: 5
+//! buttress-refusal: circuit_open
+//!
+//! {"type":"urn:problem-type:buttress:circuit_open","title":"circuit open","status":503,"code":"circuit_open"}
+//! ```
+//!
+//! Its `code` and the header [`REFUSAL`] are [`Reason::code`](crate::Reason::code), which is
+//! stable. The header is for clients: it tells a refusal from an answer of the service itself.
+//! The name of the layer, keys, users and the text of errors never get into a response.
+//!
+//! Inside the process the response has the [`Rejected`](crate::Rejected) itself in its
+//! extensions, for logs, for documents of your own, and for [`Statuses`] further out, to which a
+//! refusal of this process says nothing about the service:
+//!
+//! ```
+//! use axum::{Router, response::{IntoResponse, Response}, routing::get};
+//! use buttress::{Rejected, bulkhead::BulkheadLayer, http::respond};
+//! use tower::ServiceBuilder;
+//!
+//! let mine = |response: Response| match response.extensions().get::<Rejected>() {
+//!     Some(refusal) => (response.status(), format!("sorry: {}", refusal.reason())).into_response(),
+//!     None => response,
+//! };
+//! let app: Router = Router::new().route("/", get(async || "hello")).layer(
+//!     ServiceBuilder::new()
+//!         .map_response(mine)
+//!         .map_response(IntoResponse::into_response)
+//!         .layer(respond(BulkheadLayer::new(64))),
+//! );
+//! ```
+//!
+//! # Readiness
+//!
+//! [`Respond`] and [`Holding`] are ready when the stack inside is. A stack that refuses in place
+//! of getting ready, which the layers of this crate do not do, is ready too: the next call is
+//! answered with that refusal.
+//!
+//! # Cancellation
+//!
+//! Dropping a response future drops the call inside. Dropping a body under [`HoldBody`] ends the
+//! call; its page says with which verdict.
+//!
+//! # Sharing
+//!
+//! The adapters have no state. The layers in the stack keep theirs in the layer value, so one
+//! [`respond`]`(stack)` is one limit, whatever number of routes it is laid over and however often
+//! a router lays it. Two routes that must not share get two stacks.
+//!
+//! `respond` takes whatever is a `Layer`:
+//!
+//! - one layer, a `ServiceBuilder`, or a tuple of layers;
+//! - `tower::util::option_layer(..)`, as a part of the stack. It cannot switch [`respond`] itself
+//!   or [`HoldBody`] on and off: they change the type of the body.
+//! - a `Buffer`. The error outside is then `BoxError`, because the buffer itself can fail. An axum
+//!   router needs a `HandleErrorLayer` around the `respond`; the refusals do not reach it.
+//!
+//! # Events
+//!
+//! None of its own. With [`HoldBody`], the layer inside reports the end of a call when the body
+//! has ended.
+
+mod extended;
+mod hold;
+mod respond;
+mod retry_after;
+mod statuses;
+
+#[cfg(feature = "grpc")]
+pub(crate) use respond::Render;
+#[cfg(all(test, feature = "grpc"))]
+pub(crate) use respond::every_reason;
+#[cfg(feature = "grpc")]
+pub(crate) use retry_after::LONGEST_HINT;
+
+pub use hold::{HeldBody, HoldBody, HoldFuture, Holding};
+pub use respond::{Problem, REFUSAL, Respond, RespondFuture, RespondLayer, ResponseBody, respond};
+pub use statuses::Statuses;

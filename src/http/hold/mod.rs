@@ -1,0 +1,14 @@
+//! A permit that lasts as long as the response body: [`HoldBody`] and what it makes.
+
+mod body;
+mod future;
+mod held;
+mod layer;
+mod service;
+#[cfg(test)]
+mod tests;
+
+pub use body::HeldBody;
+pub use future::HoldFuture;
+pub use layer::HoldBody;
+pub use service::Holding;

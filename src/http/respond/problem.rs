@@ -1,0 +1,131 @@
+//! [`Problem`]: refusals as RFC 9457 documents.
+
+use std::time::Duration;
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::http::respond::render::Render;
+use crate::http::retry_after;
+use crate::rejected::{Reason, Rejected};
+
+/// Says refusals as `application/problem+json`: the renderer of [`respond`](super::respond).
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Problem;
+
+/// What a refusal asks for that does not know when to come back. A client that gets no
+/// `Retry-After` at all tends to come back at once.
+const UNKNOWN_WAIT: Duration = Duration::from_secs(1);
+
+impl Render for Problem {
+    fn render(rejected: &Rejected) -> Response<&'static str> {
+        let (status, document) = document(rejected.reason());
+        let mut response = Response::new(document);
+        *response.status_mut() = status;
+
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let unknown = (status != StatusCode::GATEWAY_TIMEOUT).then_some(UNKNOWN_WAIT);
+        if let Some(wait) = rejected.retry_after().or(unknown) {
+            headers.insert(RETRY_AFTER, retry_after::value(wait));
+        }
+        response
+    }
+}
+
+fn document(reason: Reason) -> (StatusCode, &'static str) {
+    // Written out by the compiler, so that a refusal formats nothing.
+    macro_rules! problem {
+        ($status:literal $name:ident, $title:literal, $code:literal) => {
+            (
+                StatusCode::$name,
+                concat!(
+                    r#"{"type":"urn:problem-type:buttress:"#,
+                    $code,
+                    r#"","title":""#,
+                    $title,
+                    r#"","status":"#,
+                    $status,
+                    r#","code":""#,
+                    $code,
+                    r#""}"#
+                ),
+            )
+        };
+    }
+    match reason {
+        Reason::BulkheadFull => {
+            problem!(503 SERVICE_UNAVAILABLE, "bulkhead full", "bulkhead_full")
+        }
+        Reason::LimitReached => {
+            problem!(503 SERVICE_UNAVAILABLE, "concurrency limit reached", "limit_reached")
+        }
+        Reason::Overloaded => problem!(503 SERVICE_UNAVAILABLE, "overloaded", "overloaded"),
+        Reason::QueueTimedOut => {
+            problem!(503 SERVICE_UNAVAILABLE, "waited too long for a free slot", "queue_timed_out")
+        }
+        Reason::CircuitOpen => problem!(503 SERVICE_UNAVAILABLE, "circuit open", "circuit_open"),
+        Reason::RateLimited => {
+            problem!(429 TOO_MANY_REQUESTS, "rate limit exceeded", "rate_limited")
+        }
+        Reason::TimedOut => problem!(504 GATEWAY_TIMEOUT, "timed out", "timed_out"),
+        Reason::DeadlineExceeded => {
+            problem!(504 GATEWAY_TIMEOUT, "deadline exceeded", "deadline_exceeded")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::respond::render::every_reason;
+
+    #[test]
+    fn every_document_agrees_with_the_vocabulary() {
+        for reason in every_reason() {
+            let response = Problem::render(&Rejected::new(reason));
+            let document: serde_json::Value = serde_json::from_str(response.body()).unwrap();
+            let expected = serde_json::json!({
+                "type": format!("urn:problem-type:buttress:{reason}"),
+                "title": reason.text(),
+                "status": response.status().as_u16(),
+                "code": reason.code(),
+            });
+            assert_eq!(document, expected);
+        }
+    }
+
+    #[test]
+    fn the_statuses_and_the_wait_where_none_is_known() {
+        for reason in every_reason() {
+            let response = Problem::render(&Rejected::new(reason));
+            let (status, retry_after) = match reason {
+                Reason::RateLimited => (429, Some("1")),
+                Reason::TimedOut | Reason::DeadlineExceeded => (504, None),
+                _ => (503, Some("1")),
+            };
+            assert_eq!(response.status(), status, "{reason}");
+            let header = response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!(header, retry_after, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_known_wait_is_said_whatever_the_reason() {
+        for reason in every_reason() {
+            let rejected = Rejected::new(reason).after(Duration::from_millis(2500));
+            assert_eq!(Problem::render(&rejected).headers()[RETRY_AFTER], "3", "{reason}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_layer_stays_inside() {
+        for reason in every_reason() {
+            let response = Problem::render(&Rejected::new(reason).named("tenant-7"));
+            let said = format!("{:?} {}", response.headers(), response.body());
+            assert!(!said.contains("tenant"), "{said}");
+        }
+    }
+}

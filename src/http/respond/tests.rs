@@ -1,0 +1,101 @@
+//! [`respond`] around services that do as they are told.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use tower::{ServiceExt, service_fn};
+use tower_layer::{Layer, layer_fn};
+use tower_service::Service;
+
+use crate::bulkhead::BulkheadLayer;
+use crate::error::{Error, Lift};
+use crate::http::{Respond, respond};
+use crate::rejected::{Reason, Rejected};
+
+type Answer = Response<Full<Bytes>>;
+
+fn hello() -> Answer {
+    Response::new(Full::from("hello"))
+}
+
+#[tokio::test]
+async fn an_answer_and_its_body_pass_untouched() {
+    let service = service_fn(async |()| Ok::<_, Infallible>(hello()));
+    let response = respond(BulkheadLayer::new(1)).layer(service).oneshot(()).await.unwrap();
+    assert_eq!(response.body().size_hint().exact(), Some(5));
+    assert!(!response.body().is_end_stream());
+    assert_eq!(response.collect().await.unwrap().to_bytes(), "hello");
+}
+
+#[tokio::test]
+async fn an_error_of_the_service_passes_as_itself() {
+    let service = service_fn(async |()| Err::<Answer, _>("reset"));
+    let error: &str = respond(BulkheadLayer::new(1)).layer(service).oneshot(()).await.unwrap_err();
+    assert_eq!(error, "reset");
+}
+
+#[tokio::test]
+async fn the_body_of_a_refusal_knows_its_size_and_its_end() {
+    let service = service_fn(async |()| Ok::<_, Infallible>(hello()));
+    let response = respond(BulkheadLayer::new(0)).layer(service).oneshot(()).await.unwrap();
+    let mut body = response.into_body();
+    let size = body.size_hint().exact().unwrap();
+    assert!(!body.is_end_stream());
+    let data = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(data.len() as u64, size);
+    assert!(body.is_end_stream());
+    assert_eq!(body.size_hint().exact(), Some(0));
+    assert!(body.frame().await.is_none());
+}
+
+/// Refuses in place of getting ready, the first few times.
+#[derive(Clone)]
+struct Unready<S> {
+    inner: S,
+    refusals: u32,
+}
+
+impl<S: Service<(), Response = Answer>> Service<()> for Unready<Lift<S>> {
+    type Response = Answer;
+    type Error = Error<S::Error>;
+    type Future = Ready<Result<Answer, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        if self.refusals == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        self.refusals -= 1;
+        Poll::Ready(Err(Rejected::new(Reason::Overloaded).into()))
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        ready(Ok(hello()))
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_in_place_of_readiness_answers_the_next_call_of_that_instance() {
+    let stack = layer_fn(|inner| Unready { inner, refusals: 2 });
+    let bottom = service_fn(async |()| Ok::<_, Infallible>(hello()));
+    let mut service = respond(stack).layer(bottom);
+    let is_ready = |service: &mut Respond<_>| {
+        let ready = service.poll_ready(&mut Context::from_waker(Waker::noop()));
+        matches!(ready, Poll::Ready(Ok(())))
+    };
+
+    assert!(is_ready(&mut service));
+    assert!(is_ready(&mut service), "and is not asked again while a refusal stands");
+    let mut clone: Respond<_> = service.clone();
+    assert_eq!(service.call(()).await.unwrap().status(), 503);
+    assert!(is_ready(&mut service));
+    assert_eq!(service.call(()).await.unwrap().status(), 503);
+    assert!(is_ready(&mut service));
+    assert_eq!(service.call(()).await.unwrap().status(), 200);
+
+    assert_eq!(clone.call(()).await.unwrap().status(), 200, "a clone has not been refused");
+}
