@@ -49,6 +49,8 @@ pub mod timeout;
 
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "serde")]
+mod serde;
 
 pub use classify::{Class, Classify};
 pub use config::ConfigError;

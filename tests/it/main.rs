@@ -2,4 +2,7 @@
 
 mod adapters;
 mod circuit_breaker;
+#[cfg(all(feature = "metrics", feature = "tracing"))]
 mod observe;
+#[cfg(feature = "serde")]
+mod serde;

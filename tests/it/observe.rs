@@ -1,7 +1,7 @@
 //! What the two observers of the crate write, seen from outside.
 
 use std::convert::Infallible;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -132,9 +132,7 @@ async fn a_bulkhead_shows_its_limit_its_queue_and_who_was_turned_away() {
 #[test]
 fn a_recorder_installed_after_the_layer_was_built_gets_everything() {
     let mut service = ObserveLayer::new(MetricsObserver::new()).layer(Echo);
-    let text = scrape(|_| {
-        let _ = call(&mut service);
-    });
+    let text = scrape(|_| assert_eq!(call(&mut service), Ok(7)));
     assert!(text.contains("buttress_calls_total"), "{text}");
 }
 
@@ -185,7 +183,7 @@ struct Fields<'a>(&'a mut String);
 
 impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.push_str(&format!(" {}={value:?}", field.name()));
+        write!(self.0, " {}={value:?}", field.name()).unwrap();
     }
 }
 

@@ -1,0 +1,202 @@
+//! The layers' settings and snapshots for configuration files (feature `serde`).
+//!
+//! The layers themselves know nothing of it: each type has its mirror here, from which serde
+//! derives. A field that is added there and forgotten here does not compile.
+
+mod duration;
+mod named;
+
+use std::time::Duration;
+
+use ::serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::bulkhead::{self, QueueOrder};
+use crate::circuit_breaker::{self, Phase, SlowCalls, Snapshot, Window};
+use crate::classify::Class;
+use crate::serde::named::Named;
+use crate::timeout;
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "timeout::Config", deny_unknown_fields)]
+struct TimeoutConfig {
+    #[serde(with = "duration")]
+    limit: Duration,
+    #[serde(default)]
+    also_readiness: bool,
+    #[serde(default)]
+    shadow: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "bulkhead::Config", deny_unknown_fields)]
+struct BulkheadConfig {
+    max_concurrent: usize,
+    #[serde(default)]
+    queue: usize,
+    #[serde(default, with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    max_wait: Option<Duration>,
+    #[serde(default)]
+    order: QueueOrder,
+    #[serde(default)]
+    shadow: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(
+    remote = "circuit_breaker::Config",
+    default = "circuit_breaker::Config::default",
+    deny_unknown_fields
+)]
+struct CircuitBreakerConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_rate: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consecutive_failures: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slow_calls: Option<SlowCalls>,
+    window: Window,
+    minimum_calls: u32,
+    #[serde(with = "duration")]
+    open_for: Duration,
+    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    open_for_at_most: Option<Duration>,
+    probes: u32,
+    close_after: u32,
+    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    half_open_for: Option<Duration>,
+    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    ramp: Option<Duration>,
+    gate: bool,
+    shadow: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "SlowCalls", deny_unknown_fields)]
+struct SlowCallsMirror {
+    #[serde(with = "duration")]
+    longer_than: Duration,
+    rate: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Window", rename_all = "snake_case")]
+enum WindowMirror {
+    Count(u32),
+    Time(#[serde(with = "duration")] Duration),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "QueueOrder", rename_all = "snake_case")]
+enum QueueOrderMirror {
+    Fifo,
+    Lifo,
+    Adaptive,
+}
+
+// Unlike a configuration it may have been written by another version, in the middle of a rolling
+// deployment: what is unknown here is skipped.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Snapshot")]
+struct SnapshotMirror {
+    phase: Phase,
+    #[serde(default, with = "duration")]
+    since: Duration,
+    #[serde(default, with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    until: Option<Duration>,
+    #[serde(default)]
+    openings: u32,
+    #[serde(default)]
+    calls: u64,
+    #[serde(default)]
+    failed: u64,
+    #[serde(default)]
+    slow: u64,
+    #[serde(default)]
+    failure_rate: f64,
+    #[serde(default)]
+    slow_rate: f64,
+    #[serde(default)]
+    consecutive_failures: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_failure: Option<Class>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    forced_because: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Phase", rename_all = "snake_case")]
+enum PhaseMirror {
+    Closed,
+    Open,
+    HalfOpen,
+    ForcedOpen,
+    Disabled,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Class", rename_all = "snake_case")]
+enum ClassMirror {
+    Success,
+    Permanent,
+    Transient,
+    Overload {
+        #[serde(default, with = "duration::optional", skip_serializing_if = "Option::is_none")]
+        retry_after: Option<Duration>,
+    },
+    Ignore,
+}
+
+/// Both directions through the mirror; what is wrong with a field is reported under its name.
+macro_rules! through {
+    ($($mirror:ident for $type:ty as $name:literal;)*) => {$(
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                $mirror::serialize(self, serializer)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $mirror::deserialize(Named::new($name, deserializer))
+            }
+        }
+    )*};
+}
+
+through! {
+    TimeoutConfig for timeout::Config as "timeout";
+    BulkheadConfig for bulkhead::Config as "bulkhead";
+    CircuitBreakerConfig for circuit_breaker::Config as "circuit_breaker";
+    SlowCallsMirror for SlowCalls as "";
+    SnapshotMirror for Snapshot as "snapshot";
+}
+
+/// As [`through!`], for what has no fields.
+macro_rules! enums {
+    ($($mirror:ident for $type:ty;)*) => {$(
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                $mirror::serialize(self, serializer)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $mirror::deserialize(deserializer)
+            }
+        }
+    )*};
+}
+
+enums! {
+    WindowMirror for Window;
+    QueueOrderMirror for QueueOrder;
+    PhaseMirror for Phase;
+    ClassMirror for Class;
+}
