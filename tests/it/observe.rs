@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use buttress::BoxError;
 use buttress::bulkhead::BulkheadLayer;
+use buttress::circuit_breaker::CircuitBreakerLayer;
 use buttress::observe::{MetricsObserver, ObserveLayer, TracingObserver};
+use buttress::timeout::TimeoutLayer;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tracing::field::{Field, Visit};
@@ -129,6 +131,55 @@ async fn a_bulkhead_shows_its_limit_its_queue_and_who_was_turned_away() {
     drop(guard);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_breaker_shows_its_state_its_changes_and_what_came_too_late() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let guard = metrics::set_default_local_recorder(&recorder);
+    let layer = CircuitBreakerLayer::builder()
+        .name("db")
+        .observe(MetricsObserver::new())
+        .consecutive_failures(1)
+        .build();
+    let service = layer.layer(service_fn(async |wait: u64| {
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        Err::<(), _>(BoxError::from("no"))
+    }));
+    let mut slow = Box::pin(service.clone().oneshot(50));
+    assert!(futures::poll!(&mut slow).is_pending());
+    service.clone().oneshot(1).await.unwrap_err();
+    service.clone().oneshot(1).await.unwrap_err();
+    slow.await.unwrap_err();
+
+    let text = recorder.handle().render();
+    for line in [
+        r#"buttress_calls_total{layer="circuit_breaker",name="db",class="transient"} 1"#,
+        r#"buttress_rejections_total{layer="circuit_breaker",name="db",reason="circuit_open"} 1"#,
+        r#"buttress_late_results_total{layer="circuit_breaker",name="db"} 1"#,
+        r#"buttress_in_flight{layer="circuit_breaker",name="db"} 0"#,
+        r#"buttress_transitions_total{name="db",from="closed",to="open"} 1"#,
+        r#"buttress_breaker_state{name="db",state="open"} 1"#,
+        r#"buttress_breaker_state{name="db",state="closed"} 0"#,
+    ] {
+        assert_shows(&text, line);
+    }
+    drop(guard);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_leaves_nothing_in_flight() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let guard = metrics::set_default_local_recorder(&recorder);
+    let limit = Duration::from_millis(10);
+    let layer = TimeoutLayer::builder(limit).observe(MetricsObserver::new()).build();
+    let never = service_fn(async |()| std::future::pending::<Result<(), BoxError>>().await);
+    layer.layer(never).oneshot(()).await.unwrap_err();
+    let text = recorder.handle().render();
+    assert_shows(&text, r#"buttress_in_flight{layer="timeout",name="timeout"} 0"#);
+    let line = r#"buttress_rejections_total{layer="timeout",name="timeout",reason="timed_out"} 1"#;
+    assert_shows(&text, line);
+    drop(guard);
+}
+
 #[test]
 fn a_recorder_installed_after_the_layer_was_built_gets_everything() {
     let mut service = ObserveLayer::new(MetricsObserver::new()).layer(Echo);
@@ -219,4 +270,25 @@ fn an_abandoned_call_is_traced() {
     let layer = ObserveLayer::new(TracingObserver::new());
     let lines = traced(|| drop(layer.layer(Echo).call(1)));
     assert_eq!(lines[1..], [r#"TRACE buttress kind="abandoned" layer="observe" name="observe""#]);
+}
+
+#[test]
+fn an_opening_is_a_warning_and_every_other_change_is_not() {
+    let breaker = CircuitBreakerLayer::builder().name("db").observe(TracingObserver::new()).build();
+    let bulkhead = BulkheadLayer::builder(4).name("db").observe(TracingObserver::new()).build();
+    let lines = traced(|| {
+        breaker.handle().force_open("maintenance");
+        drop(breaker.layer(service_fn(async |_: u32| Ok::<_, BoxError>(()))).call(1));
+        breaker.handle().auto();
+        bulkhead.handle().resize(8);
+    });
+    assert_eq!(
+        lines,
+        [
+            r#"WARN buttress kind="transitioned" layer="circuit_breaker" name="db" from="closed" to="forced_open""#,
+            r#"DEBUG buttress kind="rejected" layer="circuit_breaker" name="db" reason="circuit_open""#,
+            r#"INFO buttress kind="transitioned" layer="circuit_breaker" name="db" from="forced_open" to="closed""#,
+            r#"INFO buttress kind="limit_changed" layer="bulkhead" name="db" from=4 to=8"#,
+        ],
+    );
 }
