@@ -47,6 +47,7 @@ pub mod circuit_breaker;
 pub mod grpc;
 pub mod timeout;
 
+pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "serde")]

@@ -1,0 +1,33 @@
+//! The manual: what the pages of the layers leave open, since it is about several of them.
+//!
+//! | page | answers |
+//! | --- | --- |
+//! | [`order`] | which layer goes outside of which, and why |
+//! | [`tuning`] | how to choose the numbers, and how to keep them in a file |
+//! | [`errors`] | where refusals travel, and what to do about "the compiler says" |
+//! | [`testing`] | how to test a stack without waiting |
+//! | [`operations`] | what to watch, what to alert on, and how to steer |
+//! | [`writing_a_layer`] | how a layer of your own takes part |
+
+#[doc = include_str!("errors.md")]
+pub mod errors {}
+
+#[doc = include_str!("operations.md")]
+pub mod operations {}
+
+#[doc = include_str!("order.md")]
+pub mod order {}
+
+#[doc = include_str!("testing.md")]
+pub mod testing {}
+
+#[doc = include_str!("tuning.md")]
+pub mod tuning {}
+
+#[doc = include_str!("writing_a_layer.md")]
+pub mod writing_a_layer {}
+
+/// The code in the readme is compiled like the code of the manual.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub mod readme {}
