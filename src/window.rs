@@ -81,6 +81,7 @@ impl From<Outcome> for Totals {
 
 /// The outcomes inside a window, with running sums: recording is O(1) for both kinds.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // One for each circuit, and never moved.
 pub(crate) enum Outcomes {
     Count(Ring),
     Time(Buckets),
@@ -160,7 +161,7 @@ const BUCKETS: u32 = 10;
 /// the rate; it would be exact to the nanosecond, which no threshold needs.
 #[derive(Debug)]
 pub(crate) struct Buckets {
-    buckets: [Totals; BUCKETS as usize],
+    sums: [Totals; BUCKETS as usize],
     totals: Totals,
     width: Duration,
     /// The start of the newest bucket. Moves by whole widths only, so that no rounding adds up.
@@ -171,7 +172,7 @@ pub(crate) struct Buckets {
 impl Buckets {
     fn new(span: Duration, now: Instant) -> Self {
         Self {
-            buckets: Default::default(),
+            sums: Default::default(),
             totals: Totals::default(),
             width: (span / BUCKETS).max(Duration::from_nanos(1)),
             newest_since: now,
@@ -181,7 +182,7 @@ impl Buckets {
 
     fn record(&mut self, now: Instant, outcome: Outcome) {
         self.advance(now);
-        self.buckets[self.newest].add(outcome);
+        self.sums[self.newest].add(outcome);
         self.totals.add(outcome);
     }
 
@@ -195,7 +196,7 @@ impl Buckets {
         let steps = ahead.as_nanos() / self.width.as_nanos();
         for _ in 0..steps.min(BUCKETS.into()) {
             self.newest = (self.newest + 1) % BUCKETS as usize;
-            let leaving = std::mem::take(&mut self.buckets[self.newest]);
+            let leaving = std::mem::take(&mut self.sums[self.newest]);
             self.totals.subtract(leaving);
         }
         self.newest_since = now - remainder(ahead, self.width);

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::admission::{Admitter, Permit};
+use crate::admission::{Admitter, Permit, PollHold};
 use crate::rejected::Rejected;
 
 pin_project! {
@@ -27,11 +27,10 @@ impl<F, A: Admitter> Call<F, A> {
         Self::Running { inner, permit }
     }
 
-    /// The outcome, and the permit to settle with it; a refusal has none.
     pub(crate) fn poll_outcome<T, E>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<(Result<T, E>, Option<Permit<A>>)>
+    ) -> PollHold<T, E, Permit<A>>
     where
         F: Future<Output = Result<T, E>>,
         E: From<Rejected>,

@@ -17,4 +17,4 @@ pub(crate) use call::{Call, taken};
 pub(crate) use permit::{Admitter, Permit};
 pub(crate) use slots::{Enqueued, QueueLimit, QueueOrder, Slots, Waiter};
 
-pub use permit::{Hold, Settle};
+pub use permit::{Hold, PollHold, Settle};

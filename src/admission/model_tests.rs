@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::admission::{Enqueued, QueueLimit, QueueOrder, Slots, Waiter};
 use crate::time::{self, Instant};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Op {
     Enter(usize),
     /// The n-th of those in flight leaves.
@@ -173,7 +173,9 @@ impl Twins {
             .partition(|(_, waiter)| slots.poll(waiter, Waker::noop()));
         *waiters = waiting;
         let mut served: Vec<_> = granted.iter().map(|(number, _)| *number).collect();
-        granted.into_iter().for_each(|(_, waiter)| slots.collect(waiter));
+        for (_, waiter) in granted {
+            slots.collect(waiter);
+        }
         expected.sort_unstable();
         served.sort_unstable();
         assert_eq!(served, expected);

@@ -88,13 +88,12 @@ pub trait Hold<T, E>: Future<Output = Result<T, E>> {
     /// What is held.
     type Permit: Settle;
 
-    /// As [`Future::poll`], but leaves the settling to the caller. There is no permit where the
-    /// layer answered the call itself.
-    fn poll_hold(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<(Result<T, E>, Option<Self::Permit>)>;
+    /// As [`Future::poll`], but leaves the settling to the caller.
+    fn poll_hold(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PollHold<T, E, Self::Permit>;
 }
+
+/// The outcome, and the permit to settle with it; there is none where the layer answered itself.
+pub type PollHold<T, E, P> = Poll<(Result<T, E>, Option<P>)>;
 
 /// A permit in somebody else's hands. Dropped unsettled, it is an abandoned call.
 pub trait Settle {

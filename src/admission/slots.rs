@@ -82,6 +82,14 @@ pub(crate) enum Enqueued {
     Full,
 }
 
+/// What became of a free slot.
+enum Grant {
+    /// Given to somebody, who may not have been polled yet.
+    Given(Option<Waker>),
+    /// There is no slot, or nobody who waits for one.
+    Nobody,
+}
+
 impl Slots {
     pub(crate) fn new(
         limit: usize,
@@ -174,11 +182,13 @@ impl Slots {
     }
 
     /// Leaves the line with the slot that was granted.
+    #[allow(clippy::needless_pass_by_value)] // A place is used up.
     pub(crate) fn collect(&self, waiter: Waiter) {
         lock(&self.line).waiters.remove(waiter.0);
     }
 
     /// Leaves the line without a slot. One that had been granted meanwhile goes to the next.
+    #[allow(clippy::needless_pass_by_value)] // A place is used up.
     pub(crate) fn withdraw(&self, waiter: Waiter) {
         let (granted, partition) = {
             let mut line = lock(&self.line);
@@ -223,27 +233,29 @@ impl Slots {
 
     /// Gives what is free to those who wait, one at a time, waking each outside the lock.
     fn grant(&self) {
-        while let Some(woken) = self.grant_one() {
-            if let Some(waker) = woken {
+        while let Grant::Given(waker) = self.grant_one() {
+            if let Some(waker) = waker {
                 waker.wake();
             }
         }
     }
 
-    fn grant_one(&self) -> Option<Option<Waker>> {
+    fn grant_one(&self) -> Grant {
         let mut line = lock(&self.line);
         let next = if self.in_flight() < self.limit() {
             if self.last_in_first_out(&line) { line.waiters.tail() } else { line.waiters.head() }
         } else {
             line.waiters.first(|partition| self.is_owed(&line, partition))
         };
-        let granted = next.map(|waiter| {
-            let partition = line.waiters.partition(waiter);
-            self.take(&mut line, partition);
-            line.waiters.grant(waiter)
-        });
+        let Some(waiter) = next else {
+            self.settle_line(&mut line);
+            return Grant::Nobody;
+        };
+        let partition = line.waiters.partition(waiter);
+        self.take(&mut line, partition);
+        let waker = line.waiters.grant(waiter);
         self.settle_line(&mut line);
-        granted
+        Grant::Given(waker)
     }
 
     fn last_in_first_out(&self, line: &Line) -> bool {

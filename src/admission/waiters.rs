@@ -33,17 +33,14 @@ impl Waiters {
 
     pub(super) fn push_back(&mut self, partition: usize) -> u32 {
         let node = Node { waker: None, partition, granted: false, previous: self.tail, next: None };
-        let key = match self.free {
-            Some(key) => {
-                self.free = self.node(key).previous;
-                self.nodes[key as usize] = node;
-                key
-            }
-            None => {
-                let key = u32::try_from(self.nodes.len()).expect("fewer than 2^32 waiters");
-                self.nodes.push(node);
-                key
-            }
+        let key = if let Some(key) = self.free {
+            self.free = self.node(key).previous;
+            self.nodes[key as usize] = node;
+            key
+        } else {
+            let key = u32::try_from(self.nodes.len()).expect("fewer than 2^32 waiters");
+            self.nodes.push(node);
+            key
         };
         match self.tail {
             Some(tail) => self.node(tail).next = Some(key),

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::admission::{Call, Hold, Permit};
+use crate::admission::{Call, Hold, Permit, PollHold};
 use crate::bulkhead::state::{HeldSlot, State};
 use crate::classify;
 use crate::error::Rejectable;
@@ -55,10 +55,7 @@ where
 {
     type Permit = HeldSlot;
 
-    fn poll_hold(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<(Result<T, E>, Option<Self::Permit>)> {
+    fn poll_hold(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PollHold<T, E, Self::Permit> {
         self.project()
             .call
             .poll_outcome(cx)

@@ -105,7 +105,7 @@ impl<P> Builder<Refuse, P> {
         Builder {
             config: Config { queue: len, ..self.config },
             identity: self.identity,
-            mode: Queue::new(),
+            mode: Queue::until(NoDeadline),
             partition: self.partition,
             shares: self.shares,
         }
@@ -129,7 +129,7 @@ impl<D, P> Builder<Queue<D>, P> {
     /// closure `|request: &Req| -> Option<Deadline>`. Default: requests have none.
     pub fn deadline<N>(self, deadline: N) -> Builder<Queue<N>, P> {
         Builder {
-            mode: self.mode.with_deadline(deadline),
+            mode: Queue::until(deadline),
             identity: self.identity,
             config: self.config,
             partition: self.partition,
@@ -217,7 +217,7 @@ impl From<Config> for Builder<Queue<NoDeadline>> {
         Self {
             identity: Identity::default(),
             config,
-            mode: Queue::new(),
+            mode: Queue::until(NoDeadline),
             partition: Whole,
             shares: Vec::new(),
         }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::admission::{Hold, Permit, taken};
+use crate::admission::{Hold, Permit, PollHold, taken};
 use crate::bulkhead::state::{HeldSlot, Place, State};
 use crate::classify;
 use crate::error::Rejectable;
@@ -80,7 +80,7 @@ where
     fn poll_hold(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<(Result<S::Response, S::Error>, Option<HeldSlot>)> {
+    ) -> PollHold<S::Response, S::Error, HeldSlot> {
         let mut stage = self.project().stage;
         loop {
             let next = match stage.as_mut().project() {
@@ -90,16 +90,12 @@ where
                 }
                 Projected::Readying { permit, call } => {
                     let (inner, _) = call.as_mut().expect("the call is taken once");
-                    match ready!(inner.poll_ready(cx)) {
-                        Err(error) => {
-                            return Poll::Ready((Err(error), Some(HeldSlot(permit.take()))));
-                        }
-                        Ok(()) => {
-                            let permit = permit.take();
-                            let (mut inner, request) = call.take().expect("the call is taken once");
-                            Stage::Running { inner: inner.call(request), permit }
-                        }
+                    if let Err(error) = ready!(inner.poll_ready(cx)) {
+                        return Poll::Ready((Err(error), Some(HeldSlot(permit.take()))));
                     }
+                    let permit = permit.take();
+                    let (mut inner, request) = call.take().expect("the call is taken once");
+                    Stage::Running { inner: inner.call(request), permit }
                 }
                 Projected::Waiting { place, call, timer } => {
                     match ready!(poll_turn(place, timer, cx)) {

@@ -29,15 +29,9 @@ pub struct Queue<D = NoDeadline> {
     deadline: Arc<D>,
 }
 
-impl Queue {
-    pub(super) fn new() -> Self {
-        Self { deadline: Arc::new(NoDeadline) }
-    }
-}
-
 impl<D> Queue<D> {
-    pub(super) fn with_deadline<N>(self, deadline: N) -> Queue<N> {
-        Queue { deadline: Arc::new(deadline) }
+    pub(super) fn until(deadline: D) -> Self {
+        Self { deadline: Arc::new(deadline) }
     }
 }
 

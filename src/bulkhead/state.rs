@@ -104,10 +104,10 @@ impl State {
         self.emitter.emit(Stage::Arriving, EventKind::WouldReject(Reason::BulkheadFull));
     }
 
-    fn admit(state: &Arc<Self>, partition: usize, stage: Stage, waited: Duration) -> Permit<Self> {
+    fn admit(state: &Arc<Self>, partition: usize, from: Stage, waited: Duration) -> Permit<Self> {
         let since = state.emitter.is_on().then(time::now);
         let permit = Permit::new(state.clone(), Ticket { partition, since });
-        state.emitter.emit(stage, EventKind::Admitted { waited });
+        state.emitter.emit(from, EventKind::Admitted { waited });
         permit
     }
 

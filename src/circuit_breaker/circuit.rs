@@ -39,6 +39,8 @@ struct Core {
     telling: bool,
 }
 
+/// What the calls need to know of the settings.
+#[allow(clippy::struct_excessive_bools)] // Four independent switches, each read by name.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Options {
     pub(super) shadow: bool,

@@ -16,7 +16,7 @@ mod naive;
 
 use naive::Model;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Op {
     Wait(u64),
     Admit,

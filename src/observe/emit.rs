@@ -38,14 +38,12 @@ macro_rules! identity_setters {
     () => {
         /// Names this instance: in refusals, events and metric labels. Never put a key or a user
         /// in it. Default: the kind of layer.
-        #[must_use]
         pub fn name(mut self, name: impl Into<std::sync::Arc<str>>) -> Self {
             self.identity.name = Some(name.into());
             self
         }
 
         /// Tells `observer` what happens here. May be called for several observers.
-        #[must_use]
         pub fn observe(mut self, observer: impl crate::observe::Observe + 'static) -> Self {
             self.identity.observe(observer);
             self

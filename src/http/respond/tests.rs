@@ -65,9 +65,9 @@ impl<S: Service<(), Response = Answer>> Service<()> for Unready<Lift<S>> {
     type Error = Error<S::Error>;
     type Future = Ready<Result<Answer, Self::Error>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         if self.refusals == 0 {
-            return Poll::Ready(Ok(()));
+            return self.inner.poll_ready(cx);
         }
         self.refusals -= 1;
         Poll::Ready(Err(Rejected::new(Reason::Overloaded).into()))
