@@ -5,6 +5,8 @@
 
 mod adapters;
 mod circuit_breaker;
+#[cfg(feature = "full")]
+mod compile_errors;
 #[cfg(all(feature = "metrics", feature = "tracing"))]
 mod observe;
 #[cfg(feature = "serde")]
