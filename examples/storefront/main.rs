@@ -1,0 +1,158 @@
+//! A storefront whose payments service is in trouble, without `buttress` and with it.
+//!
+//! ```text
+//! cargo run --release --example storefront --all-features [-- --seconds 20 --json --svg PATH --check]
+//! ```
+//!
+//! # What runs
+//!
+//! Everything talks HTTP over loopback sockets, and every storefront has all of it to itself:
+//!
+//! ```text
+//!                     storefront (axum)                    services (hyper)
+//!                   ┌───────────────────┐
+//! load generator ──▶│ /checkout ─┐      │── hyper client ─▶ payments: healthy, slow, errors,
+//!   250 + 150       │            40     │                   hanging, refusing, healthy again
+//!   calls/s,        │          workers  │
+//!   500 ms deadline │ /catalog ──┘      │── hyper client ─▶ catalog: healthy throughout
+//!                   │ /metrics          │
+//!                   └───────────────────┘
+//! ```
+//!
+//! Two storefronts run at once, on the same traffic and through the same script. They differ in
+//! one thing: in the protected one the calls to payments pass the layers of `stack.rs`: a circuit
+//! breaker, a bulkhead and a timeout. Their refusals reach the customer as problem documents.
+//!
+//! # Why the catalog suffers
+//!
+//! `/catalog` needs nothing of payments. But every server has a bound on the work that it does at
+//! once: threads, connections of a pool, memory. Here it is 40 workers for both routes, first
+//! come first served, and a worker that has begun a request goes on to its end, as a thread does.
+//! Once payments is slow, checkouts sit on all 40, and the catalog's customers stand in line
+//! behind them until they give up.
+//!
+//! It would hurt less if a customer's hanging up freed the worker, as dropping the future of an
+//! axum handler can: then the line settles where waiting and being served take 500 ms together,
+//! and `/catalog` answers in time, if only after about 340 ms instead of 6. Whoever has paid
+//! wants the payment to be brought to an end, though.
+//!
+//! # How to read the figures
+//!
+//! - **good** is a 2xx answer, read to its end within 500 ms of the time at which the call was
+//!   due. Arrivals are open-loop: they never wait for answers. A call belongs to the phase in
+//!   which it was due.
+//! - **p50, p99** are over all answers, refusals too. A call without an answer took 500 ms.
+//! - **reached** counts the calls that got through to the service behind the route: requests that
+//!   it received, and attempts to connect that were refused (counted by the client's connector,
+//!   since nobody is there to count them).
+//! - **refused** is read off the `buttress-refusal` header of the storefront's answers.
+//! - **seconds to recover** run from the start of the last phase until 95 % of the calls of the
+//!   last second (of a twentieth of the run, if that is shorter) were good, for good.
+//!
+//! What each layer is for shows in the phase that needs it. While payments is slow, the bulkhead
+//! lets through what payments can carry, and answers the rest at once. While it fails, hangs or
+//! refuses, the breaker keeps the calls away, and the timeout ends the few that probe. The price
+//! shows too: once payments is back, the naked storefront profits at once, and the protected one
+//! only when the next probe finds out.
+
+mod args;
+mod check;
+mod load;
+mod plot;
+mod progress;
+mod record;
+mod report;
+mod run;
+mod script;
+mod shop;
+mod stack;
+mod table;
+mod upstream;
+
+use std::env;
+use std::fs;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::json;
+use tower::BoxError;
+
+use crate::args::{Command, Options};
+use crate::check::Promise;
+use crate::report::Report;
+use crate::script::{DEADLINE, Script};
+
+fn main() -> ExitCode {
+    let options = match args::parse(env::args_os().skip(1)) {
+        Ok(Command::Run(options)) => options,
+        Ok(Command::Help) => return finish(say(args::HELP).map(|()| ExitCode::SUCCESS)),
+        Err(bad) => {
+            eprintln!("storefront: {bad}");
+            return ExitCode::from(2);
+        }
+    };
+    finish(compare(&options))
+}
+
+fn finish(outcome: Result<ExitCode, BoxError>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("storefront: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// One run of each storefront, and what came of it.
+fn compare(options: &Options) -> Result<ExitCode, BoxError> {
+    let script = Script::lasting(options.length);
+    let runtime = tokio::runtime::Runtime::new()?;
+    let [naked, protected] = runtime.block_on(async {
+        let records = run::records();
+        let (runs, ()) =
+            tokio::join!(run::both(&script, &records), progress::show(&script, &records));
+        runs
+    })?;
+    let reports = [&naked, &protected].map(|run| Report::new(&script, &run.notes));
+    let promises = check::promises(&reports[0], &reports[1], &protected.metrics);
+
+    let plot = plot::render(&script, &naked.notes, &protected.notes)?;
+    let svg = options.svg.display();
+    fs::write(&options.svg, plot).map_err(|error| format!("--svg {svg}: {error}"))?;
+    if options.json {
+        let [naked, protected] = reports.map(|report| report.to_json());
+        say(&format!("{:#}\n", json!({ "naked": naked, "protected": protected })))?;
+        eprintln!("plot: {svg}");
+    } else {
+        let table = table::render(&script, &reports[0], &reports[1], &promises)?;
+        say(&format!("{table}\nplot: {svg}\n"))?;
+    }
+    warn_of_lag(naked.notes.lag.max(protected.notes.lag));
+    Ok(if options.check { judge(&promises) } else { ExitCode::SUCCESS })
+}
+
+fn judge(promises: &[Promise]) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for Promise { text, found, .. } in promises.iter().filter(|promise| !promise.kept) {
+        eprintln!("storefront: broken promise: {text}: {found}");
+        code = ExitCode::FAILURE;
+    }
+    code
+}
+
+/// A load generator that was late has measured the machine, and not the storefronts.
+fn warn_of_lag(lag: Duration) {
+    if lag > DEADLINE / 2 {
+        eprintln!(
+            "storefront: the load generator was up to {lag:.0?} behind its schedule: this \
+                   machine is too busy for figures to be trusted"
+        );
+    }
+}
+
+/// Prints, and takes a reader that has gone away, as `head` does, for an end and not a failure.
+fn say(text: &str) -> Result<(), BoxError> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
