@@ -1,7 +1,8 @@
 //! [`respond`] around services that do as they are told.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::ready;
+use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -13,7 +14,6 @@ use tower_layer::{Layer, layer_fn};
 use tower_service::Service;
 
 use crate::bulkhead::BulkheadLayer;
-use crate::error::{Error, Lift};
 use crate::http::{Respond, respond};
 use crate::rejected::{Reason, Rejected};
 
@@ -60,12 +60,15 @@ struct Unready<S> {
     refusals: u32,
 }
 
-impl<S: Service<(), Response = Answer>> Service<()> for Unready<Lift<S>> {
-    type Response = Answer;
-    type Error = Error<S::Error>;
-    type Future = Ready<Result<Answer, Self::Error>>;
+impl<S> Service<()> for Unready<S>
+where
+    S: Service<(), Error: From<Rejected>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         if self.refusals == 0 {
             return self.inner.poll_ready(cx);
         }
@@ -73,8 +76,8 @@ impl<S: Service<(), Response = Answer>> Service<()> for Unready<Lift<S>> {
         Poll::Ready(Err(Rejected::new(Reason::Overloaded).into()))
     }
 
-    fn call(&mut self, (): ()) -> Self::Future {
-        ready(Ok(hello()))
+    fn call(&mut self, (): ()) -> S::Future {
+        self.inner.call(())
     }
 }
 
@@ -98,4 +101,18 @@ async fn a_refusal_in_place_of_readiness_answers_the_next_call_of_that_instance(
     assert_eq!(service.call(()).await.unwrap().status(), 200);
 
     assert_eq!(clone.call(()).await.unwrap().status(), 200, "a clone has not been refused");
+}
+
+#[test]
+fn an_answer_that_passes_allocates_nothing() {
+    let bottom =
+        service_fn(|()| ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))));
+    let mut service = respond(BulkheadLayer::new(1)).layer(bottom);
+    let mut call = || {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let _ = service.poll_ready(cx);
+        let answer = pin!(service.call(())).poll(cx);
+        assert!(matches!(answer, Poll::Ready(Ok(response)) if response.status() == 200));
+    };
+    assert_eq!(allocation_counter::measure(&mut call).count_total, 0);
 }
