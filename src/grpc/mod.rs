@@ -81,4 +81,4 @@ mod respond;
 mod status;
 
 pub use codes::Codes;
-pub use respond::{Trailers, respond};
+pub use respond::{TrailersOnly, respond};

@@ -32,16 +32,16 @@ use crate::rejected::Rejected;
 ///
 /// On a client prefer the plain layers and `.map_err(tonic::Status::from)`: the `Status` that the
 /// caller gets then still carries its [`Rejected`].
-pub fn respond<L>(stack: L) -> RespondLayer<L, Trailers> {
+pub fn respond<L>(stack: L) -> RespondLayer<L, TrailersOnly> {
     RespondLayer::new(stack)
 }
 
 /// Says refusals as trailers-only gRPC responses: the renderer of [`respond`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Trailers;
+pub struct TrailersOnly;
 
-impl Render for Trailers {
+impl Render for TrailersOnly {
     fn render(rejected: &Rejected) -> Response<&'static str> {
         let reason = rejected.reason();
         let mut response = Response::new("");
@@ -66,7 +66,7 @@ mod tests {
     fn a_client_reads_the_same_status_as_the_layers_make() {
         for reason in every_reason() {
             let rejected = Rejected::new(reason).after(std::time::Duration::from_micros(1));
-            let response = Trailers::render(&rejected);
+            let response = TrailersOnly::render(&rejected);
             assert_eq!(response.status(), 200);
             assert_eq!(*response.body(), "");
             let read = Status::from_header_map(response.headers()).unwrap();

@@ -54,7 +54,14 @@ where
     fn from(error: Error<E>) -> Self {
         match error {
             Error::Rejected(rejected) => rejected.into(),
-            Error::Service(error) => Self::from_error(error.into()),
+            Error::Service(error) => {
+                let error = error.into();
+                // It may be a refusal from further in, in somebody else's box.
+                match Rejected::find(&*error) {
+                    Some(rejected) => rejected.clone().into(),
+                    None => Self::from_error(error),
+                }
+            }
         }
     }
 }
@@ -110,5 +117,7 @@ mod tests {
         assert_eq!(Status::from(error).code(), Code::NotFound);
         let error = Error::<Status>::Rejected(Rejected::new(Reason::TimedOut));
         assert_eq!(Status::from(error).code(), Code::DeadlineExceeded);
+        let boxed: BoxError = Error::<Status>::Rejected(Rejected::new(Reason::TimedOut)).into();
+        assert_eq!(Status::from(Error::Service(boxed)).code(), Code::DeadlineExceeded);
     }
 }
