@@ -13,7 +13,7 @@ use super::net;
 async fn under_respond_the_caller_sees_the_error_of_the_client() {
     let breaker = CircuitBreakerLayer::builder().consecutive_failures(2).classify(Statuses).build();
     let mut service = ServiceBuilder::new().layer(respond(breaker)).service(net::client());
-    let address = net::nobody().await;
+    let (address, _taken) = net::nobody();
 
     for _ in 0..2 {
         let call = service.ready().await.unwrap().call(net::request("GET", address, "/"));
@@ -30,7 +30,7 @@ async fn under_respond_the_caller_sees_the_error_of_the_client() {
 
 #[tokio::test]
 async fn lifted_the_error_tells_a_refusal_from_a_failure() {
-    let address = net::nobody().await;
+    let (address, _taken) = net::nobody();
     let stack = |limit| {
         ServiceBuilder::new()
             .layer(BulkheadLayer::new(limit))

@@ -1,12 +1,13 @@
 //! The layers around tonic's servers.
 
+use std::time::Duration;
+
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::CircuitBreakerLayer;
 use buttress::grpc::{Codes, respond};
 use buttress::http::HoldBody;
 use buttress::observe::{Event, ObserveLayer};
 use buttress::timeout::TimeoutLayer;
-use std::time::Duration;
 use tonic::Code;
 use tonic::server::NamedService;
 use tonic::transport::Server;
