@@ -7,7 +7,13 @@
 //! | [`errors`] | where refusals travel, and what to do about "the compiler says" |
 //! | [`testing`] | how to test a stack without waiting |
 //! | [`operations`] | what to watch, what to alert on, and how to steer |
+//! | [`axum`] | how the layers get into an axum router |
+//! | [`tonic`] | how they get into tonic's servers and clients |
 //! | [`writing_a_layer`] | how a layer of your own takes part |
+
+#[cfg(feature = "http")]
+#[doc = include_str!("axum.md")]
+pub mod axum {}
 
 #[doc = include_str!("errors.md")]
 pub mod errors {}
@@ -20,6 +26,10 @@ pub mod order {}
 
 #[doc = include_str!("testing.md")]
 pub mod testing {}
+
+#[cfg(feature = "grpc")]
+#[doc = include_str!("tonic.md")]
+pub mod tonic {}
 
 #[doc = include_str!("tuning.md")]
 pub mod tuning {}
