@@ -28,6 +28,8 @@ impl From<Rejected> for Status {
     }
 }
 
+// What the compiler proposes instead of an error type should not depend on a feature.
+#[diagnostic::do_not_recommend]
 impl Rejectable for Status {
     fn rejected(&self) -> Option<&Rejected> {
         Rejected::find(self)
