@@ -14,7 +14,7 @@ use crate::error::Rejectable;
 use crate::rejected::Rejected;
 
 pin_project! {
-    /// The response future of a [`Bulkhead`](super::Bulkhead) without a queue: 40 bytes at most
+    /// The response future of a [`Bulkhead`](super::Bulkhead) without a queue: 32 bytes at most
     /// on top of the inner future.
     pub struct ResponseFuture<F> {
         #[pin]

@@ -14,7 +14,7 @@ use crate::error::Rejectable;
 use crate::rejected::Rejected;
 
 pin_project! {
-    /// The response future of a [`CircuitBreaker`](super::CircuitBreaker): 48 bytes at most on top
+    /// The response future of a [`CircuitBreaker`](super::CircuitBreaker): 40 bytes at most on top
     /// of the inner future.
     pub struct ResponseFuture<F, C> {
         #[pin]

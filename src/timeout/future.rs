@@ -15,7 +15,7 @@ use crate::time::{self, Sleep};
 use crate::timeout::state::{Bound, Shared};
 
 pin_project! {
-    /// The response future of a [`Timeout`](super::Timeout): 192 bytes at most on top of the inner
+    /// The response future of a [`Timeout`](super::Timeout): 144 bytes at most on top of the inner
     /// future, most of them the timer's.
     pub struct ResponseFuture<F> {
         #[pin]

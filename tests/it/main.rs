@@ -4,9 +4,11 @@
 #![allow(clippy::unchecked_time_subtraction)]
 
 mod adapters;
+mod cancellation;
 mod circuit_breaker;
 #[cfg(feature = "full")]
 mod compile_errors;
+mod cost;
 #[cfg(all(feature = "metrics", feature = "tracing"))]
 mod observe;
 #[cfg(feature = "serde")]
