@@ -7,8 +7,8 @@
 //! | [`errors`] | where refusals travel, and what to do about "the compiler says" |
 //! | [`testing`] | how to test a stack without waiting |
 //! | [`operations`] | what to watch, what to alert on, and how to steer |
-//! | [`axum`] | how the layers get into an axum router |
-//! | [`tonic`] | how they get into tonic's servers and clients |
+//! | `axum` (feature `http`) | routes, streaming responses, clients |
+//! | `tonic` (feature `grpc`) | servers, channels, statuses that come in trailers |
 //! | [`writing_a_layer`] | how a layer of your own takes part |
 
 #[cfg(feature = "http")]
