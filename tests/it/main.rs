@@ -10,6 +10,8 @@ mod circuit_breaker;
 mod compile_errors;
 mod cost;
 #[cfg(all(feature = "metrics", feature = "tracing"))]
+mod observability;
+#[cfg(all(feature = "metrics", feature = "tracing"))]
 mod observe;
 #[cfg(feature = "serde")]
 mod serde;
