@@ -4,14 +4,15 @@
 #![allow(clippy::unchecked_time_subtraction)]
 
 mod adapters;
+mod bulkhead;
 mod cancellation;
 mod circuit_breaker;
 #[cfg(feature = "full")]
 mod compile_errors;
+mod contract;
 mod cost;
-#[cfg(all(feature = "metrics", feature = "tracing"))]
-mod observability;
 #[cfg(all(feature = "metrics", feature = "tracing"))]
 mod observe;
 #[cfg(feature = "serde")]
 mod serde;
+mod support;
