@@ -12,6 +12,8 @@ mod compile_errors;
 mod contract;
 mod cost;
 #[cfg(all(feature = "metrics", feature = "tracing"))]
+mod observability;
+#[cfg(all(feature = "metrics", feature = "tracing"))]
 mod observe;
 #[cfg(feature = "serde")]
 mod serde;
