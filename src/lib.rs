@@ -24,6 +24,37 @@
 //! }
 //! # }
 //! ```
+//!
+//! # The order of layers
+//!
+//! Outside in. Every order compiles, and [`guide::order`] says why this one:
+//!
+//! - Server: observe → bulkhead → timeout → handler, in `http::respond` or `grpc::respond`.
+//! - Client: observe → total timeout → circuit breaker → bulkhead → attempt timeout → transport.
+//!
+//! # What all layers have in common
+//!
+//! - The error type stays the service's own. A refusal is a [`Rejected`] in it: see [`Rejectable`],
+//!   and [`LiftLayer`] for the error of somebody else.
+//! - State belongs to the layer value. Whatever it wraps, and every clone, shares it; `handle()`
+//!   reads and steers it.
+//! - A refusal is no failure of the service: no breaker opens for a full bulkhead below it.
+//! - Dropping a response future, or a panic in it, gives back what the call held.
+//! - Time is tokio's, so a paused runtime drives every layer: see [`guide::testing`].
+//! - Events go to the observers of the builder's `.observe(..)`: see [`observe`].
+//!
+//! # Features
+//!
+//! None is on by default. Each brings a dependency and the types that need it, and changes nothing.
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `http` | `http`: classify statuses, answer refusals, count streaming bodies |
+//! | `grpc` | `grpc`: the same for tonic; includes `http` |
+//! | `metrics` | `observe::MetricsObserver` |
+//! | `tracing` | `observe::TracingObserver` |
+//! | `serde` | each layer's `Config` from a file |
+//! | `full` | all of them |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

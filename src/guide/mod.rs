@@ -38,6 +38,6 @@ pub mod tuning {}
 pub mod writing_a_layer {}
 
 /// The code in the readme is compiled like the code of the manual.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "http"))]
 #[doc = include_str!("../../README.md")]
 pub mod readme {}
