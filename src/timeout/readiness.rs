@@ -2,10 +2,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::rejected::Reason;
 use crate::time::{self, Instant, Sleep};
+use crate::timeout::state::Shared;
+
+/// A busy thread may poll so late although somebody waited all the time.
+const POLLED_LATE: Duration = Duration::from_millis(100);
 
 /// The wait of one service instance for its next call.
 #[derive(Debug, Default)]
@@ -15,6 +20,8 @@ pub(super) struct Readiness {
     timer: Option<Pin<Box<Sleep>>>,
     waited: Duration,
     expired: bool,
+    /// Shadow mode has reported this wait, and lets it go on.
+    reported: bool,
 }
 
 impl Readiness {
@@ -22,7 +29,7 @@ impl Readiness {
     pub(super) fn poll<E>(
         &mut self,
         inner: impl FnOnce(&mut Context<'_>) -> Poll<Result<(), E>>,
-        limit: Duration,
+        shared: &Shared,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), E>> {
         if self.expired {
@@ -34,21 +41,39 @@ impl Readiness {
                 let waited = time::now().saturating_duration_since(since);
                 // Nobody who still waited could have missed the timer. Longer than the limit
                 // means that an earlier caller gave up without a call: its wait is not ours.
-                self.waited = if waited < limit { waited } else { Duration::ZERO };
+                self.waited = if waited < shared.limit { waited } else { Duration::ZERO };
             }
             self.timer = None;
+            self.reported = false;
             return readiness;
         }
-        let since = *self.since.get_or_insert_with(time::now);
-        // Boxed: see the field.
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(time::sleep_until(time::later(since, limit))));
-        if timer.as_mut().poll(cx).is_pending() {
+        if self.reported {
+            return Poll::Pending;
+        }
+        ready!(self.poll_over(shared.limit, cx));
+        if shared.shadow {
+            *self = Self { since: self.since, reported: true, ..Self::default() };
+            shared.would_refuse(Reason::TimedOut);
             return Poll::Pending;
         }
         *self = Self { expired: true, ..Self::default() };
         Poll::Ready(Ok(()))
+    }
+
+    /// Ready when the wait has become too long.
+    fn poll_over(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let since = *self.since.get_or_insert_with(time::now);
+            let over = time::later(since, limit);
+            let timer = self.timer.get_or_insert_with(|| Box::pin(time::sleep_until(over)));
+            ready!(timer.as_mut().poll(cx));
+            // Whoever waits is woken by the timer. One that fired long ago woke nobody: an
+            // earlier caller gave up, and whoever polls now begins to wait.
+            if time::now() < time::later(over, limit.max(POLLED_LATE)) {
+                return Poll::Ready(());
+            }
+            *self = Self::default();
+        }
     }
 
     /// Ends the wait with the call: how long it was, or that it was too long.

@@ -57,9 +57,7 @@ impl<S, D, P, M> Timeout<S, D, P, M> {
     {
         match &mut self.readiness {
             None => self.inner.poll_ready(cx),
-            Some(readiness) => {
-                readiness.poll(|cx| self.inner.poll_ready(cx), self.shared.limit, cx)
-            }
+            Some(readiness) => readiness.poll(|cx| self.inner.poll_ready(cx), &self.shared, cx),
         }
     }
 
@@ -76,9 +74,13 @@ impl<S, D, P, M> Timeout<S, D, P, M> {
                 Err(_) => return Err(self.shared.refuse(Reason::TimedOut)),
             }
         }
-        let deadline = self.finders.deadline.find_deadline(request);
+        let mut deadline = self.finders.deadline.find_deadline(request);
         if deadline.is_some_and(|deadline| deadline.instant() <= time::now()) {
-            return Err(self.shared.refuse(Reason::DeadlineExceeded));
+            if !self.shared.shadow {
+                return Err(self.shared.refuse(Reason::DeadlineExceeded));
+            }
+            self.shared.would_refuse(Reason::DeadlineExceeded);
+            deadline = None;
         }
         Ok(Bound { limit, deadline })
     }

@@ -38,7 +38,12 @@ impl Shared {
         }
     }
 
-    /// A call whose time would be over, in shadow mode.
+    /// As [`refuse`](Self::refuse), in shadow mode.
+    pub(super) fn would_refuse(&self, reason: Reason) {
+        self.emitter.emit(Stage::Arriving, EventKind::WouldReject(reason));
+    }
+
+    /// As [`end`](Self::end), in shadow mode.
     pub(super) fn would_end(&self, reason: Reason) {
         self.emitter.emit(Stage::InFlight, EventKind::WouldReject(reason));
     }
