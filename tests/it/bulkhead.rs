@@ -102,7 +102,10 @@ fn refusing_needs_no_timer_and_works_on_a_runtime_without_a_time_driver() {
         let mut service = layer.layer(Mock::new());
         let held = call(&mut service, Ask::Hold);
         let waiting = call(&mut service, Ask::Answer(1));
-        assert_eq!(refusal(call(&mut service, Ask::Answer(1)).await).reason(), Reason::BulkheadFull);
+        assert_eq!(
+            refusal(call(&mut service, Ask::Answer(1)).await).reason(),
+            Reason::BulkheadFull
+        );
         drop((held, waiting));
         assert_eq!(call(&mut service, Ask::Answer(2)).await, Ok(2));
     });

@@ -18,3 +18,4 @@ mod observe;
 #[cfg(feature = "serde")]
 mod serde;
 mod support;
+mod timeout;

@@ -129,7 +129,8 @@ fn the_overshoot_is_at_most_the_sum_of_the_promises() {
 
 #[test]
 fn a_freed_slot_goes_first_to_a_partition_below_its_promise() {
-    let layer = BulkheadLayer::builder(2).partition(kind, [("a", 0.5), ("b", 0.5)]).queue(8).build();
+    let layer =
+        BulkheadLayer::builder(2).partition(kind, [("a", 0.5), ("b", 0.5)]).queue(8).build();
     let mut service = layer.layer(service_fn(forever));
     let mut a: Vec<_> = (0..2).map(|_| call(&mut service, "a")).collect();
     let b = call(&mut service, "b");

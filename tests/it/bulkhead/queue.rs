@@ -6,8 +6,8 @@ use std::task::Poll;
 use buttress::Reason;
 use buttress::bulkhead::{Bulkhead, BulkheadLayer, Queue, QueueOrder, QueuedFuture};
 use tokio::time::advance;
-use tower::limit::ConcurrencyLimit;
 use tower::Layer;
+use tower::limit::ConcurrencyLimit;
 
 use super::MS;
 use crate::support::{Ask, Fault, Hand, Mock, Reply, call, poll_once, ready, refusal};

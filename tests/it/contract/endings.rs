@@ -115,10 +115,7 @@ async fn a_waiting_call_ends_once_however_it_ends() {
         (Waits::AndGoesUnpolled, vec![Queued, Abandoned]),
         (Waits::AndGoes, vec![Queued, Abandoned]),
         (Waits::AndGoesWhenGranted, vec![Queued, Abandoned]),
-        (
-            Waits::AndFindsTheServiceBroken,
-            vec![Queued, reached, settled(Class::Transient)],
-        ),
+        (Waits::AndFindsTheServiceBroken, vec![Queued, reached, settled(Class::Transient)]),
         (Waits::AndPanicsBeforeTheCall, vec![Queued, reached, Abandoned]),
         (Waits::AndPanicsInTheCall, vec![Queued, reached, Abandoned]),
     ];
@@ -221,10 +218,8 @@ async fn a_result_of_an_earlier_generation_ends_as_late() {
 async fn a_probe_that_is_dropped_or_panics_ends_as_abandoned() {
     for ask in [Ask::Hold, Ask::PanicInCall, Ask::PanicInPoll] {
         let ledger = Ledger::default();
-        let layer = CircuitBreakerLayer::builder()
-            .consecutive_failures(1)
-            .observe(ledger.clone())
-            .build();
+        let layer =
+            CircuitBreakerLayer::builder().consecutive_failures(1).observe(ledger.clone()).build();
         let mut service = layer.layer(Mock::new());
         call(&mut service, Ask::Fail(1)).await.unwrap_err();
         advance(10_000 * MS).await;
@@ -245,8 +240,11 @@ async fn a_probe_that_is_dropped_or_panics_ends_as_abandoned() {
 #[tokio::test(start_paused = true)]
 async fn a_reserved_probe_that_is_not_called_is_no_call() {
     let ledger = Ledger::default();
-    let layer =
-        CircuitBreakerLayer::builder().consecutive_failures(1).gate().observe(ledger.clone()).build();
+    let layer = CircuitBreakerLayer::builder()
+        .consecutive_failures(1)
+        .gate()
+        .observe(ledger.clone())
+        .build();
     let mut service = layer.layer(Mock::new());
     call(&mut service, Ask::Fail(1)).await.unwrap_err();
     advance(10_000 * MS).await;

@@ -175,15 +175,30 @@ fn made<L>(ledger: Ledger, build: impl Fn(Ledger) -> L) -> L {
 contract!(lift, |_| LiftLayer, except events either);
 contract!(observe, ObserveLayer::new);
 contract!(timeout, |o| TimeoutLayer::builder(HOUR).observe(o).build());
-contract!(timeout_with_readiness, |o| TimeoutLayer::builder(HOUR).also_readiness().observe(o).build());
+contract!(timeout_with_readiness, |o| TimeoutLayer::builder(HOUR)
+    .also_readiness()
+    .observe(o)
+    .build());
 contract!(timeout_detaching, |o| TimeoutLayer::builder(HOUR).detach(64).observe(o).build(), except bare release);
 contract!(timeout_in_shadow, |o| TimeoutLayer::builder(HOUR).shadow().observe(o).build());
 contract!(bulkhead, |o| BulkheadLayer::builder(1024).observe(o).build());
 contract!(bulkhead_queue, |o| BulkheadLayer::builder(2).queue(1024).observe(o).build(), except bare);
 contract!(bulkhead_in_shadow, |o| BulkheadLayer::builder(0).shadow().observe(o).build());
-contract!(bulkhead_partitions, |o| BulkheadLayer::builder(1024).partition(|_: &_| 1, [(1, 0.5)]).observe(o).build());
+contract!(bulkhead_partitions, |o| BulkheadLayer::builder(1024)
+    .partition(|_: &_| 1, [(1, 0.5)])
+    .observe(o)
+    .build());
 contract!(circuit_breaker, |o| CircuitBreakerLayer::builder().observe(o).build());
-contract!(circuit_breaker_by_count, |o| CircuitBreakerLayer::builder().window(Window::count(100)).observe(o).build());
-contract!(circuit_breaker_consecutive, |o| CircuitBreakerLayer::builder().consecutive_failures(9).observe(o).build());
+contract!(circuit_breaker_by_count, |o| CircuitBreakerLayer::builder()
+    .window(Window::count(100))
+    .observe(o)
+    .build());
+contract!(circuit_breaker_consecutive, |o| CircuitBreakerLayer::builder()
+    .consecutive_failures(9)
+    .observe(o)
+    .build());
 contract!(circuit_breaker_gate, |o| CircuitBreakerLayer::builder().gate().observe(o).build());
-contract!(circuit_breaker_in_shadow, |o| CircuitBreakerLayer::builder().shadow().observe(o).build());
+contract!(circuit_breaker_in_shadow, |o| CircuitBreakerLayer::builder()
+    .shadow()
+    .observe(o)
+    .build());

@@ -17,7 +17,6 @@ pub(crate) trait Subject:
 
 impl<S> Subject for S where S: Service<Ask, Response = u32, Error: Into<Fault> + Debug> + Clone {}
 
-
 const SOON: Duration = Duration::from_millis(20);
 
 pub(crate) async fn errors_and_answers_pass_untouched<L>(build: impl Fn(Ledger) -> L)
