@@ -65,6 +65,7 @@ impl Readiness {
         loop {
             let since = *self.since.get_or_insert_with(time::now);
             let over = time::later(since, limit);
+            // Boxed: see the field.
             let timer = self.timer.get_or_insert_with(|| Box::pin(time::sleep_until(over)));
             ready!(timer.as_mut().poll(cx));
             // Whoever waits is woken by the timer. One that fired long ago woke nobody: an
