@@ -162,7 +162,7 @@ impl Slots {
         let mut line = lock(&self.line);
         // Before the last look at the count: see the type's documentation.
         self.word.fetch_or(WAITING, Ordering::AcqRel);
-        let outcome = if line.waiters.len() == 0 && self.try_acquire_locked(&mut line, partition) {
+        let outcome = if self.try_acquire_locked(&mut line, partition) {
             Enqueued::Admitted
         } else if line.waiters.len() >= line.limit.len || self.limit() == 0 {
             Enqueued::Full
@@ -178,24 +178,28 @@ impl Slots {
 
     /// Whether the slot has been granted; if not, `waker` is woken when it is.
     pub(crate) fn poll(&self, waiter: &Waiter, waker: &Waker) -> bool {
-        lock(&self.line).waiters.poll(waiter.0, waker)
+        // Wakers are cloned and dropped outside the lock: what that runs is the executor's, and it
+        // may come back here.
+        let waker = waker.clone();
+        let (granted, _unused) = lock(&self.line).waiters.poll(waiter.0, waker);
+        granted
     }
 
     /// Leaves the line with the slot that was granted.
     #[allow(clippy::needless_pass_by_value)] // A place is used up.
     pub(crate) fn collect(&self, waiter: Waiter) {
-        lock(&self.line).waiters.remove(waiter.0);
+        let _unused = lock(&self.line).waiters.remove(waiter.0);
     }
 
     /// Leaves the line without a slot. One that had been granted meanwhile goes to the next.
     #[allow(clippy::needless_pass_by_value)] // A place is used up.
     pub(crate) fn withdraw(&self, waiter: Waiter) {
-        let (granted, partition) = {
+        let ((granted, _unused), partition) = {
             let mut line = lock(&self.line);
             let partition = line.waiters.partition(waiter.0);
-            let granted = line.waiters.remove(waiter.0);
+            let removed = line.waiters.remove(waiter.0);
             self.settle_line(&mut line);
-            (granted, partition)
+            (removed, partition)
         };
         if granted {
             self.release(partition);

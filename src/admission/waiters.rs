@@ -84,29 +84,27 @@ impl Waiters {
         node.waker.take()
     }
 
-    /// Whether it has been granted; if not, who is to be woken when it is.
-    pub(super) fn poll(&mut self, key: u32, waker: &Waker) -> bool {
+    /// Whether it has been granted; if not, who is to be woken when it is. Gives back the waker
+    /// that is of no use any more, which may be the one it was given.
+    pub(super) fn poll(&mut self, key: u32, waker: Waker) -> (bool, Option<Waker>) {
         let node = self.node(key);
-        if !node.granted {
-            match &mut node.waker {
-                Some(known) => known.clone_from(waker),
-                None => node.waker = Some(waker.clone()),
-            }
+        if node.granted {
+            return (true, Some(waker));
         }
-        node.granted
+        (false, node.waker.replace(waker))
     }
 
-    /// Forgets a waiter, in line or granted; tells whether it had been granted.
-    pub(super) fn remove(&mut self, key: u32) -> bool {
+    /// Forgets a waiter, in line or granted; tells whether it had been granted, and gives back
+    /// whom it would have woken.
+    pub(super) fn remove(&mut self, key: u32) -> (bool, Option<Waker>) {
         let granted = self.node(key).granted;
         if !granted {
             self.unlink(key);
         }
         let free = self.free.replace(key);
         let node = self.node(key);
-        node.waker = None;
         node.previous = free;
-        granted
+        (granted, node.waker.take())
     }
 
     fn unlink(&mut self, key: u32) {
@@ -144,14 +142,14 @@ mod tests {
     fn leaving_from_anywhere_keeps_the_line() {
         let mut waiters = Waiters::default();
         let keys: Vec<_> = (0..5).map(|n| waiters.push_back(n)).collect();
-        assert!(!waiters.remove(keys[2]));
-        assert!(!waiters.remove(keys[0]));
-        assert!(!waiters.remove(keys[4]));
+        for leaving in [2, 0, 4] {
+            assert!(!waiters.remove(keys[leaving]).0);
+        }
         assert_eq!((line(&waiters), waiters.len()), (vec![1, 3], 2));
         assert_eq!(waiters.push_back(9), keys[4], "places are used again");
         waiters.grant(keys[1]);
         assert_eq!(line(&waiters), [3, 9]);
-        assert!(waiters.remove(keys[1]), "it had been granted");
+        assert!(waiters.remove(keys[1]).0, "it had been granted");
     }
 
     #[test]

@@ -82,9 +82,11 @@ impl State {
             }
             Enqueued::Full => Entry::Refused(state.refuse(Stage::Arriving, Reason::BulkheadFull)),
             Enqueued::Waiting(waiter) => {
+                // Owned by the place from here on, before any observer runs.
+                let waiter = Some(waiter);
+                let place = Place { waiter, state: state.clone(), partition, since: now, until };
                 state.emitter.emit(Stage::Arriving, EventKind::Queued);
-                let state = state.clone();
-                Entry::Waiting(Place { waiter: Some(waiter), state, partition, since: now, until })
+                Entry::Waiting(place)
             }
         }
     }
@@ -100,8 +102,9 @@ impl State {
     }
 
     fn enter_in_shadow(&self, partition: usize) {
-        self.slots.acquire_beyond(partition);
+        // Told first: an observer that panics must not find a slot in nobody's hands.
         self.emitter.emit(Stage::Arriving, EventKind::WouldReject(Reason::BulkheadFull));
+        self.slots.acquire_beyond(partition);
     }
 
     fn admit(state: &Arc<Self>, partition: usize, from: Stage, waited: Duration) -> Permit<Self> {

@@ -41,11 +41,14 @@ impl Wakers {
     }
 
     fn register(&self, id: u64, waker: &Waker) {
-        lock(&self.waiting).wakers.insert(id, waker.clone());
+        // Wakers are cloned and dropped outside the lock: what that runs is the executor's, and it
+        // may come back here.
+        let waker = waker.clone();
+        let _replaced = lock(&self.waiting).wakers.insert(id, waker);
     }
 
     fn forget(&self, id: u64) {
-        lock(&self.waiting).wakers.remove(&id);
+        let _forgotten = lock(&self.waiting).wakers.remove(&id);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The bulkhead, sentence by sentence of what it promises. See `tests/SPEC.md`.
 
+mod hostile;
 mod partitions;
 mod queue;
 mod reports;
