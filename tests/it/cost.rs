@@ -209,8 +209,8 @@ fn an_allocation_is_counted() {
 #[test]
 fn the_futures_are_as_small_as_documented() {
     let base = || service_fn(inner);
-    let bare = size_of_val(&base().call(7));
-    let over = |size: usize| size - bare;
+    let alone = size_of_val(&base().call(7));
+    let over = |size: usize| size - alone;
     let bulkhead = over(size_of_val(&BulkheadLayer::new(1).layer(base()).call(7)));
     let breaker = over(size_of_val(&CircuitBreakerLayer::new().layer(base()).call(7)));
     let timeout = over(size_of_val(&TimeoutLayer::new(SECOND).layer(base()).call(7)));

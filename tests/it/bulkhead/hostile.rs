@@ -97,9 +97,8 @@ fn a_partition_below_its_promise_is_let_in_whatever_happens_while_it_asks() {
             None
         })
         .build();
-    let mut service = layer.layer(service_fn(|_: &'static str| {
-        std::future::pending::<Result<(), Rejected>>()
-    }));
+    let mut service =
+        layer.layer(service_fn(|_: &'static str| std::future::pending::<Result<(), Rejected>>()));
     let _full = [call(&mut service, "a"), call(&mut service, "a")];
     let b = call(&mut service, "b");
     let hand = Hand::new();

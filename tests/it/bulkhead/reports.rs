@@ -21,8 +21,9 @@ async fn events_report_in_flight_queued_and_waited() {
     let gauges = || {
         let books = ledger.of("bulkhead");
         let handle = layer.handle();
-        let shown = (handle.in_flight() as u64, handle.queued() as u64);
-        assert_eq!(shown, (books.in_flight as u64, books.queued as u64));
+        let counted = |gauge: i64| usize::try_from(gauge).unwrap();
+        let shown = (handle.in_flight(), handle.queued());
+        assert_eq!(shown, (counted(books.in_flight), counted(books.queued)));
         shown
     };
     let first = call(&mut service, Ask::Hold);
@@ -120,8 +121,7 @@ fn a_changed_limit_is_reported_and_an_unchanged_one_is_not() {
 fn nonsense_is_refused_by_try_build_and_build_panics_with_the_same_text() {
     let share = |share: f64| BulkheadLayer::builder(9).partition(|_: &Ask| 0, [(0, share)]);
     let shares = "shares from 0 to 1 that add up to at most 1";
-    type Tried = (Result<(), ConfigError>, String);
-    let tried: [Tried; 5] = [
+    let tried: [(Result<(), ConfigError>, String); 5] = [
         (
             BulkheadLayer::builder(9).queue(1).max_wait(Duration::ZERO).try_build().map(drop),
             "bulkhead.max_wait is 0ns, allowed is longer than 0".into(),

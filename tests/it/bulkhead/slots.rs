@@ -87,9 +87,9 @@ async fn a_permit_that_is_handed_on_keeps_the_slot_until_it_is_settled_or_droppe
         assert_eq!(layer.handle().in_flight(), 1);
         refusal(call(&mut service, Ask::Answer(1)).await);
         if settle {
-            permit.settle(Class::Success)
+            permit.settle(Class::Success);
         } else {
-            drop(permit)
+            drop(permit);
         }
         assert_eq!(layer.handle().in_flight(), 0);
         ledger.assert_settled();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use buttress::Class;
 use buttress::observe::{Event, EventKind, Observe, Stage};
-use buttress::{Class, Reason};
 
 /// Records events, and adds them up as a gauge would. A clone shares the books.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +19,6 @@ pub(crate) struct Books {
     pub(crate) queued: i64,
     /// Calls that were seen to end.
     pub(crate) ended: usize,
-    quiet: bool,
 }
 
 impl Observe for Ledger {
@@ -30,12 +29,6 @@ impl Observe for Ledger {
 }
 
 impl Ledger {
-    /// A ledger that adds up and keeps no events: for millions of them.
-    pub(crate) fn quiet(layers: &[&'static str]) -> Self {
-        let books = Books { quiet: true, ..Books::default() };
-        Self(Arc::new(Mutex::new(layers.iter().map(|layer| (*layer, books.clone())).collect())))
-    }
-
     pub(crate) fn of(&self, layer: &'static str) -> Books {
         self.0.lock().unwrap().get(layer).cloned().unwrap_or_default()
     }
@@ -92,11 +85,9 @@ impl Books {
             _ => {}
         }
         self.ended += usize::from(ends);
-        if !self.quiet {
-            self.events.push((stage, kind));
-            // The events of two threads may cross; those of one may not.
-            assert!(self.in_flight >= 0 && self.queued >= 0, "below nothing: {self:?}");
-        }
+        self.events.push((stage, kind));
+        // The events of two threads may cross; those of one may not.
+        assert!(self.in_flight >= 0 && self.queued >= 0, "below nothing: {self:?}");
     }
 
     pub(crate) fn kinds(&self) -> Vec<EventKind> {
@@ -106,11 +97,6 @@ impl Books {
     /// The stage of the last event.
     pub(crate) fn last_stage(&self) -> Option<Stage> {
         self.events.last().map(|(stage, _)| *stage)
-    }
-
-    pub(crate) fn rejections(&self, reason: Reason) -> usize {
-        let wanted = EventKind::Rejected(reason);
-        self.events.iter().filter(|(_, kind)| *kind == wanted).count()
     }
 }
 
