@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::admission::{Admitter, Permit, PollHold};
+use crate::admission::{Admitter, Permit};
 use crate::rejected::Rejected;
 
 pin_project! {
@@ -19,18 +19,23 @@ pin_project! {
 }
 
 impl<F, A: Admitter> Call<F, A> {
+    #[inline]
     pub(crate) fn refused(rejected: Rejected) -> Self {
         Self::Refused { rejected: Some(rejected) }
     }
 
+    #[inline]
     pub(crate) fn running(inner: F, permit: Permit<A>) -> Self {
         Self::Running { inner, permit }
     }
 
-    pub(crate) fn poll_outcome<T, E>(
+    /// Finishes with the outcome and the permit to settle with it; a refusal has none.
+    #[inline]
+    pub(crate) fn poll_with<T, E, R>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> PollHold<T, E, Permit<A>>
+        finish: impl FnOnce(Result<T, E>, Option<&mut Permit<A>>) -> R,
+    ) -> Poll<R>
     where
         F: Future<Output = Result<T, E>>,
         E: From<Rejected>,
@@ -38,9 +43,11 @@ impl<F, A: Admitter> Call<F, A> {
         match self.project() {
             Projected::Running { inner, permit } => {
                 let outcome = ready!(inner.poll(cx));
-                Poll::Ready((outcome, Some(permit.take())))
+                Poll::Ready(finish(outcome, Some(permit)))
             }
-            Projected::Refused { rejected } => Poll::Ready((Err(E::from(taken(rejected))), None)),
+            Projected::Refused { rejected } => {
+                Poll::Ready(finish(Err(E::from(taken(rejected))), None))
+            }
         }
     }
 }

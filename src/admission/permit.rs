@@ -30,6 +30,7 @@ pub(crate) struct Permit<A: Admitter> {
 }
 
 impl<A: Admitter> Permit<A> {
+    #[inline]
     pub(crate) fn new(admitter: Arc<A>, ticket: A::Ticket) -> Self {
         Self { held: Some((admitter, ticket)) }
     }
@@ -37,6 +38,7 @@ impl<A: Admitter> Permit<A> {
     /// Judges with the layer's shared state at hand, then settles. Does nothing the second time.
     ///
     /// The permit is let go only after the verdict: where the judge panics, the call is abandoned.
+    #[inline]
     pub(crate) fn settle_with(&mut self, judge: impl FnOnce(&A) -> Class) {
         if let Some((admitter, _)) = &self.held {
             let class = judge(admitter);
@@ -45,6 +47,7 @@ impl<A: Admitter> Permit<A> {
     }
 
     /// Settles. Does nothing the second time.
+    #[inline]
     pub(crate) fn settle(&mut self, class: Class) {
         if let Some((admitter, ticket)) = self.held.take() {
             admitter.settle(ticket, class);
@@ -67,6 +70,7 @@ impl<A: Admitter> Permit<A> {
 }
 
 impl<A: Admitter> Drop for Permit<A> {
+    #[inline]
     fn drop(&mut self) {
         if let Some((admitter, ticket)) = self.held.take() {
             admitter.abandon(ticket);

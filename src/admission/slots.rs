@@ -129,9 +129,10 @@ impl Slots {
     }
 
     /// Takes a slot where one is free and nobody waits for it.
+    #[inline]
     pub(crate) fn try_acquire(&self, partition: usize) -> bool {
         if !self.shares.is_empty() {
-            return self.try_acquire_locked(&mut lock(&self.line), partition);
+            return self.try_acquire_of(partition);
         }
         let limit = self.limit.load(Ordering::Acquire);
         let mut word = self.word.load(Ordering::Relaxed);
@@ -147,6 +148,11 @@ impl Slots {
             }
         }
         false
+    }
+
+    #[cold]
+    fn try_acquire_of(&self, partition: usize) -> bool {
+        self.try_acquire_locked(&mut lock(&self.line), partition)
     }
 
     /// Takes a slot beyond the limit: for shadow mode, which counts and refuses nobody.
@@ -207,19 +213,23 @@ impl Slots {
     }
 
     /// Gives a slot back.
+    #[inline]
     pub(crate) fn release(&self, partition: usize) {
-        if self.shares.is_empty() {
-            if self.word.fetch_sub(ONE, Ordering::AcqRel) & WAITING != 0 {
-                self.grant();
-            }
-        } else {
-            let mut line = lock(&self.line);
-            line.in_flight[partition] -= 1;
-            let word = self.word.fetch_sub(ONE, Ordering::AcqRel);
-            drop(line);
-            if word & WAITING != 0 {
-                self.grant();
-            }
+        if !self.shares.is_empty() {
+            self.release_of(partition);
+        } else if self.word.fetch_sub(ONE, Ordering::AcqRel) & WAITING != 0 {
+            self.grant();
+        }
+    }
+
+    #[cold]
+    fn release_of(&self, partition: usize) {
+        let mut line = lock(&self.line);
+        line.in_flight[partition] -= 1;
+        let word = self.word.fetch_sub(ONE, Ordering::AcqRel);
+        drop(line);
+        if word & WAITING != 0 {
+            self.grant();
         }
     }
 
@@ -236,6 +246,7 @@ impl Slots {
     }
 
     /// Gives what is free to those who wait, one at a time, waking each outside the lock.
+    #[cold]
     fn grant(&self) {
         while let Grant::Given(waker) = self.grant_one() {
             if let Some(waker) = waker {

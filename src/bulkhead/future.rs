@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
@@ -39,12 +39,14 @@ where
 {
     type Output = Result<T, E>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (outcome, permit) = ready!(self.project().call.poll_outcome(cx));
-        if let Some(mut permit) = permit {
-            permit.settle(classify::of_outcome(&outcome));
-        }
-        Poll::Ready(outcome)
+        self.project().call.poll_with(cx, |outcome, permit| {
+            if let Some(permit) = permit {
+                permit.settle(classify::of_outcome(&outcome));
+            }
+            outcome
+        })
     }
 }
 
@@ -56,10 +58,9 @@ where
     type Permit = HeldSlot;
 
     fn poll_hold(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PollHold<T, E, Self::Permit> {
-        self.project()
-            .call
-            .poll_outcome(cx)
-            .map(|(outcome, permit)| (outcome, permit.map(HeldSlot)))
+        self.project().call.poll_with(cx, |outcome, permit| {
+            (outcome, permit.map(|permit| HeldSlot(permit.take())))
+        })
     }
 }
 

@@ -48,6 +48,7 @@ impl State {
     }
 
     /// A slot, or a refusal.
+    #[inline]
     pub(super) fn try_enter(state: &Arc<Self>, partition: usize) -> Result<Permit<Self>, Rejected> {
         if !state.slots.try_acquire(partition) {
             if !state.shadow {
@@ -107,6 +108,7 @@ impl State {
         self.slots.acquire_beyond(partition);
     }
 
+    #[inline]
     fn admit(state: &Arc<Self>, partition: usize, from: Stage, waited: Duration) -> Permit<Self> {
         let since = state.emitter.is_on().then(time::now);
         let permit = Permit::new(state.clone(), Ticket { partition, since });
@@ -114,6 +116,7 @@ impl State {
         permit
     }
 
+    #[cold]
     fn refuse(&self, stage: Stage, reason: Reason) -> Rejected {
         self.emitter.emit(stage, EventKind::Rejected(reason));
         Rejected::new(reason).named(self.emitter.name().clone())
@@ -130,6 +133,7 @@ pub(super) struct Ticket {
 impl Admitter for State {
     type Ticket = Ticket;
 
+    #[inline]
     fn settle(&self, ticket: Ticket, class: Class) {
         self.slots.release(ticket.partition);
         if let Some(since) = ticket.since {

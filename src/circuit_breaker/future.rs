@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
@@ -40,12 +40,14 @@ where
 {
     type Output = Result<T, E>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (outcome, permit) = ready!(self.project().call.poll_outcome(cx));
-        if let Some(mut permit) = permit {
-            permit.settle_with(|shared| shared.classifier.classify(outcome.as_ref()));
-        }
-        Poll::Ready(outcome)
+        self.project().call.poll_with(cx, |outcome, permit| {
+            if let Some(permit) = permit {
+                permit.settle_with(|shared| shared.classifier.classify(outcome.as_ref()));
+            }
+            outcome
+        })
     }
 }
 
@@ -58,10 +60,9 @@ where
     type Permit = HeldCall<C>;
 
     fn poll_hold(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PollHold<T, E, Self::Permit> {
-        self.project()
-            .call
-            .poll_outcome(cx)
-            .map(|(outcome, permit)| (outcome, permit.map(HeldCall)))
+        self.project().call.poll_with(cx, |outcome, permit| {
+            (outcome, permit.map(|permit| HeldCall(permit.take())))
+        })
     }
 }
 

@@ -61,6 +61,7 @@ pub(crate) struct Emitter {
 
 impl Emitter {
     /// Whether anybody listens: asked before a clock is read for an event alone.
+    #[inline]
     pub(crate) fn is_on(&self) -> bool {
         !self.observers.is_empty()
     }
@@ -76,6 +77,7 @@ impl Emitter {
         }
     }
 
+    #[inline]
     pub(crate) fn emit(&self, stage: Stage, kind: EventKind) {
         if self.is_on() {
             self.send(stage, kind);

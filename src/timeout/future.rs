@@ -36,6 +36,7 @@ impl<F> ResponseFuture<F> {
         Self { stage: Stage::Refused { rejected: Some(rejected) } }
     }
 
+    #[inline]
     pub(super) fn running(inner: F, bound: Bound, permit: Permit<Shared>) -> Self {
         Self { stage: Stage::Running { inner, timer: Timer::new(bound), permit } }
     }
@@ -48,6 +49,7 @@ where
 {
     type Output = Result<T, E>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut stage = self.project().stage;
         let rejected = match stage.as_mut().project() {

@@ -18,6 +18,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    #[inline]
     pub(super) fn admit(shared: &Arc<Self>) -> Permit<Self> {
         let since = shared.emitter.is_on().then(time::now);
         let permit = Permit::new(shared.clone(), since);
@@ -48,6 +49,7 @@ impl Shared {
         self.emitter.emit(Stage::InFlight, EventKind::WouldReject(reason));
     }
 
+    #[cold]
     fn reject(&self, stage: Stage, reason: Reason) -> Rejected {
         self.emitter.emit(stage, EventKind::Rejected(reason));
         Rejected::new(reason).named(self.emitter.name().clone())
@@ -58,6 +60,7 @@ impl Admitter for Shared {
     /// Since when the call runs, where anybody wants to know.
     type Ticket = Option<Instant>;
 
+    #[inline]
     fn settle(&self, since: Option<Instant>, class: Class) {
         if let Some(since) = since {
             let latency = time::now().saturating_duration_since(since);
