@@ -126,24 +126,28 @@ impl Circuit {
             return Ok(None);
         }
         let now = time::now();
-        self.with(|core| {
-            if let Some(refusal) = core.machine.refusal(now, &mut core.rng) {
-                return Err(refusal);
-            }
-            match core.machine.phase() {
-                Phase::Open | Phase::HalfOpen => core.machine.admit(now, &mut core.rng).map(Some),
-                _ => Ok(None),
-            }
-        })
+        self.with(|core| core.machine.reserve(now, &mut core.rng))
     }
 
-    /// Whether a reserved slot still means something.
-    pub(super) fn is_current(&self, ticket: Ticket) -> bool {
+    /// Starts the call that a slot was reserved for, unless the slot has been reclaimed.
+    pub(super) fn redeem(&self, ticket: Ticket) -> Option<CallTicket> {
+        let now = time::now();
+        let begun = self.with(|core| core.machine.begin(now, ticket, &mut core.rng));
+        begun.then(|| self.begin(ticket))
+    }
+
+    /// Whether a reserved slot is still kept.
+    pub(super) fn keeps(&self, ticket: Ticket) -> bool {
+        self.is_current(ticket) && lock(&self.core).machine.is_out(ticket)
+    }
+
+    /// Whether nothing has changed since the ticket was given.
+    fn is_current(&self, ticket: Ticket) -> bool {
         self.word.load(Ordering::Acquire) >> GENERATION_SHIFT == ticket.generation
     }
 
     /// Starts an admitted call.
-    pub(super) fn begin(&self, ticket: Ticket) -> CallTicket {
+    fn begin(&self, ticket: Ticket) -> CallTicket {
         self.emitter.emit(Stage::Arriving, EventKind::Admitted { waited: Duration::ZERO });
         CallTicket { ticket, since: self.options.timed.then(time::now) }
     }

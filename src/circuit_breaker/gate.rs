@@ -89,7 +89,7 @@ pub(super) struct Gate {
 impl Gate {
     pub(super) fn poll_open(&mut self, circuit: &Arc<Circuit>, cx: &mut Context<'_>) -> Poll<()> {
         // A reservation that time has overtaken is worth nothing.
-        self.reservation.take_if(|held| !held.is_current());
+        self.reservation.take_if(|held| !held.is_kept());
         loop {
             if self.reservation.is_some() || circuit.admits_all() {
                 return self.pass();
@@ -118,9 +118,9 @@ impl Gate {
         }
     }
 
-    /// The slot reserved for the coming call, if one was needed and still counts.
+    /// The slot reserved for the coming call, if one was needed.
     pub(super) fn take_reservation(&mut self) -> Option<Ticket> {
-        self.reservation.take().filter(Reservation::is_current)?.redeem()
+        self.reservation.take()?.redeem()
     }
 
     fn pass(&mut self) -> Poll<()> {
@@ -144,8 +144,8 @@ struct Reservation {
 }
 
 impl Reservation {
-    fn is_current(&self) -> bool {
-        self.ticket.is_some_and(|ticket| self.circuit.is_current(ticket))
+    fn is_kept(&self) -> bool {
+        self.ticket.is_some_and(|ticket| self.circuit.keeps(ticket))
     }
 
     fn redeem(mut self) -> Option<Ticket> {

@@ -180,7 +180,8 @@ impl<C> Builder<C> {
 
     /// For balancers (`tower::balance`, `tower::ready_cache`): `poll_ready` is pending while the
     /// circuit is open, and wakes on time. While it is half open, `poll_ready` reserves a probe's
-    /// slot, which is given back if the service is dropped before its call.
+    /// slot, which is given back if the service is dropped before its call, and goes to others
+    /// if there is no call for [`half_open_for`](Self::half_open_for).
     pub fn gate(mut self) -> Self {
         self.config.gate = true;
         self

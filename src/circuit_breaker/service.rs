@@ -74,8 +74,8 @@ where
             return ResponseFuture::refused(circuit.refuse_again());
         }
         let reserved = self.gate.as_mut().and_then(|gate| gate.take_reservation());
-        let admitted = match reserved {
-            Some(ticket) => Ok(circuit.begin(ticket)),
+        let admitted = match reserved.and_then(|ticket| circuit.redeem(ticket)) {
+            Some(ticket) => Ok(ticket),
             None => circuit.admit(),
         };
         match admitted {

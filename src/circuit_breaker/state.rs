@@ -1,5 +1,7 @@
 //! [`Machine`]: the circuit breaker itself, synchronous and handed the time.
 
+mod reserve;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -237,9 +239,10 @@ impl Machine {
     }
 
     /// What the passing of time alone changes: probes that hang are reclaimed, as a timer would
-    /// have done it at the moment it was due.
+    /// have done it at the moment it was due, and so are slots that nobody uses.
     fn pass_time(&mut self, now: Instant, rng: &mut Rng) {
-        let State::HalfOpen(probes) = &self.state else { return };
+        let State::HalfOpen(probes) = &mut self.state else { return };
+        probes.reclaim(now, self.settings.half_open_for);
         let Some(due) = probes.due(self.settings.half_open_for) else { return };
         if due <= now {
             self.open(due, None, rng);
@@ -363,8 +366,8 @@ impl Machine {
 /// answer or a free slot.
 fn refusal_of_half_open(probes: &Probes, settings: &Settings, now: Instant) -> Option<Refusal> {
     let full = probes.out() >= settings.probes as usize;
-    let due = probes.due(settings.half_open_for).filter(|_| full)?;
-    Some(Refusal { retry_after: Some(due.saturating_duration_since(now)) })
+    let free = probes.free_at(settings.half_open_for).filter(|_| full)?;
+    Some(Refusal { retry_after: Some(free.saturating_duration_since(now)) })
 }
 
 /// The share admitted while ramping up, and the time left; `None` once that is over.

@@ -138,3 +138,78 @@ async fn a_balancer_goes_round_an_open_circuit() {
     std::future::poll_fn(|cx| cache.poll_pending(cx)).await.unwrap();
     assert_eq!(cache.ready_len(), 2);
 }
+
+/// Reserves the only slot of a half-open circuit and leaves it idle for longer than a probe may be
+/// out.
+async fn idle_for_long() -> (Gated, Gated, Handle) {
+    let (mut service, handle) = gate(1);
+    trip(&mut service, &handle).await;
+    advance(handle.snapshot().until.unwrap()).await;
+    let mut idle = service.clone();
+    assert!(ready_now::<_, bool>(&mut idle));
+    advance(6 * SECOND).await;
+    (idle, service, handle)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reservation_is_no_probe_that_is_out_so_low_traffic_still_closes() {
+    let (mut idle, _, handle) = idle_for_long().await;
+    idle.call(true).await.unwrap();
+    assert_eq!(handle.phase(), Phase::Closed, "the call had only just begun");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_reservation_is_reclaimed_for_another_and_opens_nothing() {
+    let (mut idle, mut other, handle) = idle_for_long().await;
+    assert!(ready_now::<_, bool>(&mut other));
+    assert_eq!(handle.phase(), Phase::HalfOpen);
+    assert!(!ready_now::<_, bool>(&mut idle), "its slot is gone");
+    let mut probe = other.call(true).boxed();
+    // Called without a slot all the same, it is refused: there is still but one.
+    let mut late = idle.clone();
+    assert!(!ready_now::<_, bool>(&mut late));
+    (&mut probe).now_or_never().unwrap().unwrap();
+    assert_eq!(handle.phase(), Phase::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reclaimed_reservation_is_worth_nothing_to_its_call() {
+    let (mut idle, mut other, handle) = idle_for_long().await;
+    assert!(ready_now::<_, bool>(&mut other));
+    idle.call(true).await.unwrap_err();
+    assert_eq!(handle.phase(), Phase::HalfOpen);
+    other.call(true).await.unwrap();
+    assert_eq!(handle.phase(), Phase::Closed);
+}
+
+#[test]
+fn a_waker_that_holds_a_service_is_dropped_under_no_lock() {
+    struct Task {
+        _service: std::sync::Mutex<Gated>,
+    }
+    impl std::task::Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    let (done, end) = std::sync::mpsc::channel();
+    // On a thread of its own, since the failure is one that never ends.
+    std::thread::spawn(move || {
+        let (service, handle) = gate(1);
+        handle.force_open("drill");
+        let waiting = || {
+            let mut service = service.clone();
+            assert!(!ready_now::<_, bool>(&mut service));
+            service
+        };
+        let mut polled = service.clone();
+        for _ in 0..2 {
+            let task = Arc::new(Task { _service: std::sync::Mutex::new(waiting()) });
+            let waker = std::task::Waker::from(task);
+            let mut cx = std::task::Context::from_waker(&waker);
+            assert!(Service::<bool>::poll_ready(&mut polled, &mut cx).is_pending());
+        }
+        drop(polled);
+        done.send(handle.phase()).unwrap();
+    });
+    let phase = end.recv_timeout(std::time::Duration::from_secs(20));
+    assert_eq!(phase, Ok(Phase::ForcedOpen));
+}
