@@ -233,6 +233,23 @@ impl Draw {
 }
 
 #[tokio::test(start_paused = true)]
+async fn cancels_alone_never_open_a_circuit() {
+    let rig = Rig::new(8, 8, QueueOrder::Fifo);
+    let draw = Draw(Cell::new(0x9E37_79B9_7F4A_7C15));
+    for _ in 0..20_000 {
+        let mut calls: Vec<_> = (0..4).map(|_| rig.start(Do::Hang)).collect();
+        while let Some(mut call) = calls.pop() {
+            for _ in 0..draw.below(4) {
+                assert!(!poll(&mut call));
+            }
+        }
+        assert_eq!(rig.breaker.phase(), Phase::Closed);
+    }
+    assert_eq!(rig.breaker.snapshot().consecutive_failures, 0);
+    rig.assert_empty();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_million_random_cancels_leave_0_in_flight() {
     const CANCELS: usize = 1_000_000;
     for order in [QueueOrder::Fifo, QueueOrder::Lifo, QueueOrder::Adaptive] {

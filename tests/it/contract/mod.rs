@@ -88,6 +88,11 @@ macro_rules! contract {
         async fn dropping_the_service_or_the_future_releases() {
             outcomes::dropping_the_service_or_the_future_releases($build);
         }
+
+        #[tokio::test(start_paused = true)]
+        async fn a_drop_at_any_poll_leaves_nothing_behind() {
+            outcomes::a_drop_at_any_poll_leaves_nothing_behind($build);
+        }
     };
     (@events $build:expr) => {
         #[tokio::test(start_paused = true)]

@@ -89,6 +89,25 @@ where
     assert_eq!(ledger.holders(), 1, "nothing keeps the layer's state alive");
 }
 
+pub(crate) fn a_drop_at_any_poll_leaves_nothing_behind<L>(build: impl Fn(Ledger) -> L)
+where
+    L: Layer<Mock, Service: Subject>,
+{
+    let (ledger, mock) = (Ledger::default(), Mock::new());
+    let watch = mock.watch();
+    let mut service = build(ledger.clone()).layer(mock);
+    for polls in 0..=4 {
+        let mut future = call(&mut service, Ask::Pend(4));
+        for _ in 0..polls {
+            assert!(poll_once(&mut future).is_pending());
+        }
+        drop(future);
+        assert_eq!(watch.replies(), 0, "after {polls} polls");
+        ledger.assert_settled();
+        assert!(poll_once(&mut call(&mut service, Ask::Answer(1))).is_ready());
+    }
+}
+
 /// How a call comes to its end.
 #[derive(Clone, Copy, Debug)]
 enum End {
