@@ -84,7 +84,7 @@ pub mod http;
 #[cfg(feature = "serde")]
 mod serde;
 
-pub use classify::{Class, Classify};
+pub use classify::{Class, Classify, classify_fn};
 pub use config::ConfigError;
 pub use error::{BoxError, Error, IntoRejected, Lift, LiftFuture, LiftLayer, Rejectable};
 pub use rejected::{Reason, Rejected};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::{Admitter, Permit, Settle};
-use crate::circuit_breaker::gate::Wakers;
 use crate::circuit_breaker::state::Machine;
 use crate::circuit_breaker::ticket::{Reception, Refusal, Role, Ticket};
+use crate::circuit_breaker::wakers::Wakers;
 use crate::circuit_breaker::{Phase, Snapshot};
 use crate::classify::Class;
 use crate::observe::{Emitter, EventKind, Stage};

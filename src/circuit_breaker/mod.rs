@@ -111,6 +111,7 @@ mod probes;
 mod service;
 mod state;
 mod ticket;
+mod wakers;
 
 pub use crate::observe::event::Phase;
 pub use crate::window::Window;
