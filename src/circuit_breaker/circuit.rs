@@ -72,6 +72,7 @@ impl Circuit {
         Phase::ALL.into_iter().find(|phase| *phase as u64 == index).unwrap_or(Phase::Closed)
     }
 
+    #[inline]
     pub(super) fn admits_all(&self) -> bool {
         self.word.load(Ordering::Acquire) & ADMITS_ALL != 0
     }
@@ -85,21 +86,27 @@ impl Circuit {
     }
 
     /// Lets a call through, or refuses it, and tells the observers.
+    #[inline]
     pub(super) fn admit(&self) -> Result<CallTicket, Rejected> {
         let word = self.word.load(Ordering::Acquire);
-        let ticket = if word & ADMITS_ALL != 0 {
-            Ticket { generation: word >> GENERATION_SHIFT, role: Role::Call }
-        } else {
-            let now = time::now();
-            match self.with(|core| core.machine.admit(now, &mut core.rng)) {
-                Ok(ticket) => ticket,
-                Err(_) if self.options.shadow => {
-                    let kind = EventKind::WouldReject(Reason::CircuitOpen);
-                    self.emitter.emit(Stage::Arriving, kind);
-                    Ticket { generation: word >> GENERATION_SHIFT, role: Role::Bystander }
-                }
-                Err(refusal) => return Err(self.refuse(refusal)),
+        if word & ADMITS_ALL == 0 {
+            return self.admit_some(word);
+        }
+        let ticket = Ticket { generation: word >> GENERATION_SHIFT, role: Role::Call };
+        Ok(self.begin(ticket))
+    }
+
+    #[cold]
+    fn admit_some(&self, word: u64) -> Result<CallTicket, Rejected> {
+        let now = time::now();
+        let ticket = match self.with(|core| core.machine.admit(now, &mut core.rng)) {
+            Ok(ticket) => ticket,
+            Err(_) if self.options.shadow => {
+                let kind = EventKind::WouldReject(Reason::CircuitOpen);
+                self.emitter.emit(Stage::Arriving, kind);
+                Ticket { generation: word >> GENERATION_SHIFT, role: Role::Bystander }
             }
+            Err(refusal) => return Err(self.refuse(refusal)),
         };
         Ok(self.begin(ticket))
     }
@@ -142,11 +149,13 @@ impl Circuit {
     }
 
     /// Whether nothing has changed since the ticket was given.
+    #[inline]
     fn is_current(&self, ticket: Ticket) -> bool {
         self.word.load(Ordering::Acquire) >> GENERATION_SHIFT == ticket.generation
     }
 
     /// Starts an admitted call.
+    #[inline]
     fn begin(&self, ticket: Ticket) -> CallTicket {
         self.emitter.emit(Stage::Arriving, EventKind::Admitted { waited: Duration::ZERO });
         CallTicket { ticket, since: self.options.timed.then(time::now) }
@@ -160,14 +169,17 @@ impl Circuit {
         }
     }
 
-    fn settle(&self, CallTicket { ticket, since }: CallTicket, class: Class) {
-        if self.is_routine(ticket, class) {
-            if let Some(since) = since {
-                let latency = time::now().saturating_duration_since(since);
-                self.emitter.emit(Stage::InFlight, EventKind::Settled { class, latency });
-            }
-            return;
+    #[inline]
+    fn settle(&self, call: CallTicket, class: Class) {
+        if !self.is_routine(call.ticket, class) {
+            self.settle_in_machine(call, class);
+        } else if let Some(since) = call.since {
+            let latency = time::now().saturating_duration_since(since);
+            self.emitter.emit(Stage::InFlight, EventKind::Settled { class, latency });
         }
+    }
+
+    fn settle_in_machine(&self, CallTicket { ticket, since }: CallTicket, class: Class) {
         let now = time::now();
         let latency = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let reception =
@@ -183,6 +195,7 @@ impl Circuit {
     }
 
     /// A success that the machine would not take note of: no lock, no shared write.
+    #[inline]
     fn is_routine(&self, ticket: Ticket, class: Class) -> bool {
         self.options.only_consecutive
             && matches!(class, Class::Success | Class::Permanent)
@@ -191,6 +204,7 @@ impl Circuit {
             && self.streak.load(Ordering::Acquire) == 0
     }
 
+    #[cold]
     fn refuse(&self, refusal: Refusal) -> Rejected {
         self.emitter.emit(Stage::Arriving, EventKind::Rejected(Reason::CircuitOpen));
         let rejected = Rejected::new(Reason::CircuitOpen).named(self.emitter.name().clone());
@@ -309,6 +323,7 @@ pub(super) struct Shared<C> {
 impl<C> Admitter for Shared<C> {
     type Ticket = CallTicket;
 
+    #[inline]
     fn settle(&self, ticket: CallTicket, class: Class) {
         self.circuit.settle(ticket, class);
     }

@@ -33,11 +33,12 @@ impl<S, C> CircuitBreaker<S, C> {
     /// Ready because the next call will be refused, whatever the inner service says.
     fn refuses_next(&mut self) -> bool {
         let circuit = &self.shared.circuit;
-        self.refused = self.refused || (!circuit.admits_all() && circuit.refuses());
-        if self.refused {
-            self.watch = None;
+        if !self.refused && (circuit.admits_all() || !circuit.refuses()) {
+            return false;
         }
-        self.refused
+        self.watch = None;
+        self.refused = true;
+        true
     }
 }
 
