@@ -242,6 +242,8 @@ impl Circuit {
     pub(super) fn hydrate(&self, snapshot: &Snapshot) {
         let now = time::now();
         self.with(|core| core.machine.hydrate(now, snapshot));
+        // Open before and after is no transition, but the time that they wait for may be another.
+        self.wakers.wake_all();
     }
 
     /// Works on the machine under the lock, mirrors what changed, and tells of transitions after

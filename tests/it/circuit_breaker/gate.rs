@@ -64,6 +64,20 @@ async fn a_reset_wakes_those_who_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_wait_learn_of_a_shorter_open_time() {
+    let (mut service, handle) = gate(1);
+    trip(&mut service, &handle).await;
+    let mut soon = handle.snapshot();
+    soon.until = Some(ms(9));
+    let start = Instant::now();
+    let waiting = tokio::spawn(async move { service.ready().await.map(|_| ()) });
+    tokio::task::yield_now().await;
+    handle.hydrate(&soon);
+    waiting.await.unwrap().unwrap();
+    assert!(start.elapsed() <= ms(10), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn half_open_readiness_is_a_reservation_given_back_on_drop() {
     let (mut service, handle) = gate(1);
     trip(&mut service, &handle).await;
