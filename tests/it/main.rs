@@ -17,5 +17,6 @@ mod observability;
 mod observe;
 #[cfg(feature = "serde")]
 mod serde;
+mod spec;
 mod support;
 mod timeout;

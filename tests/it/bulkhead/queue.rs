@@ -150,6 +150,16 @@ async fn nobody_passes_the_line() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_task_that_polled_last_is_the_one_that_is_woken() {
+    let mut line = queue(QueueOrder::Fifo);
+    line.join();
+    let moved_to = Hand::new();
+    assert!(moved_to.poll(&mut line.waiting[0].0).is_pending());
+    line.holder = None;
+    assert_eq!((line.woken(), moved_to.woken()), (vec![], 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_waiter_that_gave_up_never_receives_a_slot() {
     let mut line = queue(QueueOrder::Fifo);
     for _ in 0..4 {

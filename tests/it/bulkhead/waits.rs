@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use buttress::Reason;
 use buttress::bulkhead::BulkheadLayer;
+use buttress::observe::EventKind;
 use buttress::timeout::{Deadline, Extended, FromRequest};
 use tokio::time::{Instant, advance, sleep};
 use tower::{Layer, Service, service_fn};
 
 use super::MS;
-use crate::support::{Ask, Fault, Mock, call, poll_once, refusal};
+use crate::support::{Ask, Fault, Ledger, Mock, call, poll_once, refusal};
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_ends_is_queue_timed_out() {
@@ -58,8 +59,23 @@ async fn waits_are_the_shorter_of_max_wait_and_the_remaining_deadline() {
         assert_eq!(ended, reason, "max_wait {max_wait:?}, deadline in {left:?}");
         assert!((20 * MS..=21 * MS).contains(&waited), "{waited:?}");
     }
-    let (ended, waited) = end_of_wait(short, Some(Duration::ZERO)).await;
-    assert_eq!((ended, waited), (Reason::DeadlineExceeded, Duration::ZERO), "passed already");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_deadline_has_passed_does_not_get_in_line() {
+    let (ledger, deadline) = (Ledger::default(), Deadline::after(MS));
+    let layer = BulkheadLayer::builder(1)
+        .queue(1)
+        .deadline(move |_: &Ask| Some(deadline))
+        .observe(ledger.clone())
+        .build();
+    let mut service = layer.layer(Mock::new());
+    let _held = call(&mut service, Ask::Hold);
+    ledger.take("bulkhead");
+    advance(MS).await;
+    let refused = refusal(call(&mut service, Ask::Answer(1)).await);
+    assert_eq!((refused.reason(), refused.was_dispatched()), (Reason::DeadlineExceeded, false));
+    assert_eq!(ledger.take("bulkhead"), [EventKind::Rejected(Reason::DeadlineExceeded)]);
 }
 
 #[tokio::test(start_paused = true)]
