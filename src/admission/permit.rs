@@ -60,8 +60,8 @@ impl<A: Admitter> Permit<A> {
     }
 
     /// Ends the call in a way of the layer's own: neither settled nor abandoned.
-    pub(crate) fn release(&mut self) -> Option<Arc<A>> {
-        self.held.take().map(|(admitter, _)| admitter)
+    pub(crate) fn release(&mut self) -> Option<(Arc<A>, A::Ticket)> {
+        self.held.take()
     }
 
     pub(crate) fn admitter(&self) -> Option<&A> {

@@ -35,8 +35,8 @@ impl Handle {
     }
 
     /// Changes the limit. Raising it admits waiting calls at once. Lowering it ends nobody: calls
-    /// in flight beyond the new limit run on, and none is admitted until enough have ended. Never
-    /// blocks.
+    /// in flight beyond the new limit run on, and none is admitted until enough have ended. A limit
+    /// of 0 refuses whoever comes; calls that wait already keep their places. Never blocks.
     pub fn resize(&self, max_concurrent: usize) {
         self.state.resize(max_concurrent);
     }

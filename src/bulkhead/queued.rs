@@ -30,12 +30,13 @@ pin_project! {
         Refused { rejected: Option<Rejected> },
         Waiting {
             place: Place,
-            // Taken when the turn comes.
+            // There once the turn has come, while the inner service gets ready.
+            permit: Option<Permit<State>>,
+            // Taken for the call.
             call: Option<(S, Req)>,
             #[pin]
             timer: Option<Sleep>,
         },
-        Readying { permit: Permit<State>, call: Option<(S, Req)> },
         Running { #[pin] inner: F, permit: Permit<State> },
     }
 }
@@ -46,7 +47,8 @@ impl<S, F, Req> QueuedFuture<S, F, Req> {
     }
 
     pub(super) fn waiting(place: Place, inner: S, request: Req) -> Self {
-        Self { stage: Stage::Waiting { place, call: Some((inner, request)), timer: None } }
+        let call = Some((inner, request));
+        Self { stage: Stage::Waiting { place, permit: None, call, timer: None } }
     }
 
     pub(super) fn running(inner: F, permit: Permit<State>) -> Self {
@@ -88,20 +90,20 @@ where
                     let outcome = ready!(inner.poll(cx));
                     return Poll::Ready((outcome, Some(HeldSlot(permit.take()))));
                 }
-                Projected::Readying { permit, call } => {
-                    let (inner, _) = call.as_mut().expect("the call is taken once");
-                    if let Err(error) = ready!(inner.poll_ready(cx)) {
-                        return Poll::Ready((Err(error), Some(HeldSlot(permit.take()))));
+                Projected::Waiting { place, permit, call, timer } => {
+                    match ready!(poll_turn(place, permit, call, timer, cx)) {
+                        Ok(()) => {}
+                        Err(Stop::Refused(rejected)) => {
+                            stage.set(Stage::Refused { rejected: Some(rejected) });
+                            continue;
+                        }
+                        Err(Stop::Failed(error)) => {
+                            return Poll::Ready((Err(error), permit.take().map(HeldSlot)));
+                        }
                     }
-                    let permit = permit.take();
+                    let permit = permit.take().expect("its turn has come");
                     let (mut inner, request) = call.take().expect("the call is taken once");
                     Stage::Running { inner: inner.call(request), permit }
-                }
-                Projected::Waiting { place, call, timer } => {
-                    match ready!(poll_turn(place, timer, cx)) {
-                        Ok(permit) => Stage::Readying { permit, call: call.take() },
-                        Err(rejected) => Stage::Refused { rejected: Some(rejected) },
-                    }
                 }
                 Projected::Refused { rejected } => {
                     return Poll::Ready((Err(S::Error::from(taken(rejected))), None));
@@ -112,14 +114,33 @@ where
     }
 }
 
-/// A slot granted in the same poll as the timer wins.
-fn poll_turn(
+/// Why a call that waited is not made.
+enum Stop<E> {
+    Refused(Rejected),
+    /// The inner service failed to get ready.
+    Failed(E),
+}
+
+/// Ready when the call can be made: it has its slot, and the inner service is ready. The wait for
+/// either ends in time; what is there in the same poll as the timer wins.
+fn poll_turn<S: Service<Req>, Req>(
     place: &mut Place,
+    permit: &mut Option<Permit<State>>,
+    call: &mut Option<(S, Req)>,
     mut timer: Pin<&mut Option<Sleep>>,
     cx: &mut Context<'_>,
-) -> Poll<Result<Permit<State>, Rejected>> {
-    if let Some(permit) = place.poll_granted(cx.waker()) {
-        return Poll::Ready(Ok(permit));
+) -> Poll<Result<(), Stop<S::Error>>> {
+    if permit.is_none() {
+        *permit = place.poll_granted(cx.waker());
+    }
+    if permit.is_some() {
+        let (inner, _) = call.as_mut().expect("the call is taken once");
+        if let Poll::Ready(readiness) = inner.poll_ready(cx) {
+            if place.is_late() {
+                return Poll::Ready(Err(Stop::Refused(place.time_out(permit.as_mut()))));
+            }
+            return Poll::Ready(readiness.map_err(Stop::Failed));
+        }
     }
     if timer.is_none() {
         timer.set(place.until().map(time::sleep_until));
@@ -128,7 +149,7 @@ fn poll_turn(
         None => Poll::Pending,
         Some(timer) => {
             ready!(timer.poll(cx));
-            Poll::Ready(Err(place.time_out()))
+            Poll::Ready(Err(Stop::Refused(place.time_out(permit.as_mut()))))
         }
     }
 }

@@ -194,13 +194,25 @@ impl Place {
         Some(State::admit(state, self.partition, Stage::Waiting, waited))
     }
 
-    /// Gives the place up because the wait is over.
-    pub(super) fn time_out(&mut self) -> Rejected {
+    /// Gives up because the wait is over: the place, or the slot that came out of it but has not
+    /// been used.
+    pub(super) fn time_out(&mut self, permit: Option<&mut Permit<State>>) -> Rejected {
+        let reason = self.until.map_or(Reason::QueueTimedOut, |(_, reason)| reason);
         if let Some(waiter) = self.waiter.take() {
             self.state.slots.withdraw(waiter);
         }
-        let reason = self.until.map_or(Reason::QueueTimedOut, |(_, reason)| reason);
-        self.state.refuse(Stage::Waiting, reason)
+        match permit.and_then(Permit::release) {
+            None => self.state.refuse(Stage::Waiting, reason),
+            Some((state, ticket)) => {
+                state.slots.release(ticket.partition);
+                state.refuse(Stage::InFlight, reason)
+            }
+        }
+    }
+
+    /// Whether the caller's deadline has passed, so that its turn has come too late.
+    pub(super) fn is_late(&self) -> bool {
+        matches!(self.until, Some((at, Reason::DeadlineExceeded)) if at < time::now())
     }
 }
 

@@ -81,7 +81,8 @@ impl Handle {
     }
 
     /// Waits until no detached call runs, but no longer than `at_most`. For a graceful shutdown,
-    /// after the server has stopped taking requests. Cancel safe.
+    /// after the server has stopped taking requests. Cancel safe. Needs a runtime with a time
+    /// driver, as a timer does.
     pub async fn drain(&self, at_most: Duration) -> Drained {
         let idle = async {
             loop {

@@ -34,7 +34,7 @@ impl Shared {
     /// A call whose time is over while it runs.
     pub(super) fn end(permit: &mut Permit<Self>, reason: Reason) -> Rejected {
         match permit.release() {
-            Some(shared) => shared.reject(Stage::InFlight, reason).dispatched(true),
+            Some((shared, _)) => shared.reject(Stage::InFlight, reason).dispatched(true),
             None => Rejected::new(reason).dispatched(true),
         }
     }

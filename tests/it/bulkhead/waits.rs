@@ -118,6 +118,57 @@ async fn a_slot_granted_in_the_same_poll_as_the_timer_wins() {
     assert_eq!(waiting.await, Ok(1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_in_time_even_if_the_slot_is_there_and_the_inner_service_is_not_ready() {
+    let ledger = Ledger::default();
+    let layer =
+        BulkheadLayer::builder(1).queue(1).max_wait(50 * MS).observe(ledger.clone()).build();
+    let mock = Mock::new();
+    let watch = mock.watch();
+    let mut service = layer.layer(mock);
+    let held = call(&mut service, Ask::Hold);
+    let mut waiting = call(&mut service, Ask::Answer(1));
+    assert!(poll_once(&mut waiting).is_pending());
+    watch.stall();
+    drop(held);
+    assert!(poll_once(&mut waiting).is_pending());
+    assert_eq!(layer.handle().in_flight(), 1, "its turn has come");
+    let start = Instant::now();
+    let refused = refusal((&mut waiting).await);
+    assert_eq!(refused.reason(), Reason::QueueTimedOut);
+    assert!(!refused.was_dispatched());
+    assert!(start.elapsed() <= 51 * MS);
+    // Before the answer is dropped: the slot comes back with the refusal.
+    assert_eq!(layer.handle().in_flight(), 0);
+    ledger.assert_settled();
+    drop(waiting);
+    assert_eq!(layer.handle().in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_starts_after_its_deadline_even_if_its_turn_came_in_time() {
+    let ledger = Ledger::default();
+    let deadline = Deadline::after(10 * MS);
+    let layer = BulkheadLayer::builder(1)
+        .queue(1)
+        .deadline(move |_: &Ask| Some(deadline))
+        .observe(ledger.clone())
+        .build();
+    let mock = Mock::new();
+    let watch = mock.watch();
+    let mut service = layer.layer(mock);
+    let held = call(&mut service, Ask::Hold);
+    let mut waiting = call(&mut service, Ask::Answer(1));
+    assert!(poll_once(&mut waiting).is_pending());
+    advance(5 * MS).await;
+    drop(held);
+    advance(45 * MS).await;
+    assert_eq!(refusal(waiting.await).reason(), Reason::DeadlineExceeded);
+    assert_eq!(watch.called().len(), 1, "the one that held the slot");
+    assert_eq!(layer.handle().in_flight(), 0);
+    ledger.assert_settled();
+}
+
 /// A request with extensions, as any can be.
 struct Request {
     deadline: Option<Deadline>,
