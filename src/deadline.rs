@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::rejected::Reason;
 use crate::time::{self, Instant};
 
 /// The instant after which the caller no longer waits.
@@ -49,6 +50,17 @@ impl Deadline {
     #[must_use]
     pub fn has_passed(self) -> bool {
         self.remaining().is_zero()
+    }
+
+    /// The end of a wait that has an end of its own, and what that end is called: whichever comes
+    /// first.
+    pub(crate) fn or_sooner(self, own: (Instant, Reason)) -> (Instant, Reason) {
+        if self.0 < own.0 { self.end() } else { own }
+    }
+
+    /// The end of a wait that has no other.
+    pub(crate) fn end(self) -> (Instant, Reason) {
+        (self.0, Reason::DeadlineExceeded)
     }
 
     pub(crate) fn remaining_at(self, now: Instant) -> Duration {

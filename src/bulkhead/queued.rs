@@ -92,18 +92,16 @@ where
                 }
                 Projected::Waiting { place, permit, call, timer } => {
                     match ready!(poll_turn(place, permit, call, timer, cx)) {
-                        Ok(()) => {}
-                        Err(Stop::Refused(rejected)) => {
-                            stage.set(Stage::Refused { rejected: Some(rejected) });
-                            continue;
-                        }
+                        Err(Stop::Refused(rejected)) => Stage::Refused { rejected: Some(rejected) },
                         Err(Stop::Failed(error)) => {
                             return Poll::Ready((Err(error), permit.take().map(HeldSlot)));
                         }
+                        Ok(()) => {
+                            let permit = permit.take().expect("its turn has come");
+                            let (mut inner, request) = call.take().expect("the call is taken once");
+                            Stage::Running { inner: inner.call(request), permit }
+                        }
                     }
-                    let permit = permit.take().expect("its turn has come");
-                    let (mut inner, request) = call.take().expect("the call is taken once");
-                    Stage::Running { inner: inner.call(request), permit }
                 }
                 Projected::Refused { rejected } => {
                     return Poll::Ready((Err(S::Error::from(taken(rejected))), None));

@@ -50,11 +50,8 @@ impl State {
     /// A slot, or a refusal.
     #[inline]
     pub(super) fn try_enter(state: &Arc<Self>, partition: usize) -> Result<Permit<Self>, Rejected> {
-        if !state.slots.try_acquire(partition) {
-            if !state.shadow {
-                return Err(state.refuse(Stage::Arriving, Reason::BulkheadFull));
-            }
-            state.enter_in_shadow(partition);
+        if !state.acquire_now(partition) {
+            return Err(state.emitter.refuse(Stage::Arriving, Reason::BulkheadFull));
         }
         Ok(Self::admit(state, partition, Stage::Arriving, Duration::ZERO))
     }
@@ -65,23 +62,21 @@ impl State {
         partition: usize,
         deadline: impl FnOnce() -> Option<Deadline>,
     ) -> Entry {
-        if state.slots.try_acquire(partition) {
-            return Entry::Admitted(Self::admit(state, partition, Stage::Arriving, Duration::ZERO));
-        }
-        if state.shadow {
-            state.enter_in_shadow(partition);
+        if state.acquire_now(partition) {
             return Entry::Admitted(Self::admit(state, partition, Stage::Arriving, Duration::ZERO));
         }
         let now = time::now();
         let until = state.wait_until(now, deadline());
         if until.is_some_and(|(at, _)| at <= now) {
-            return Entry::Refused(state.refuse(Stage::Arriving, Reason::DeadlineExceeded));
+            return Entry::Refused(state.emitter.refuse(Stage::Arriving, Reason::DeadlineExceeded));
         }
         match state.slots.enqueue(partition) {
             Enqueued::Admitted => {
                 Entry::Admitted(Self::admit(state, partition, Stage::Arriving, Duration::ZERO))
             }
-            Enqueued::Full => Entry::Refused(state.refuse(Stage::Arriving, Reason::BulkheadFull)),
+            Enqueued::Full => {
+                Entry::Refused(state.emitter.refuse(Stage::Arriving, Reason::BulkheadFull))
+            }
             Enqueued::Waiting(waiter) => {
                 // Owned by the place from here on, before any observer runs.
                 let waiter = Some(waiter);
@@ -95,13 +90,23 @@ impl State {
     /// When a wait that starts now ends, and what that is called.
     fn wait_until(&self, now: Instant, deadline: Option<Deadline>) -> Option<(Instant, Reason)> {
         let own = self.max_wait.map(|wait| (time::later(now, wait), Reason::QueueTimedOut));
-        let callers = deadline.map(|d| (d.instant(), Reason::DeadlineExceeded));
-        match (own, callers) {
-            (Some(own), Some(callers)) => Some(if callers.0 < own.0 { callers } else { own }),
-            (own, callers) => own.or(callers),
+        match (own, deadline) {
+            (Some(own), Some(deadline)) => Some(deadline.or_sooner(own)),
+            (own, deadline) => own.or(deadline.map(Deadline::end)),
         }
     }
 
+    /// A slot without a wait. A shadow has one for everybody.
+    #[inline]
+    fn acquire_now(&self, partition: usize) -> bool {
+        let free = self.slots.try_acquire(partition);
+        if !free && self.shadow {
+            self.enter_in_shadow(partition);
+        }
+        free || self.shadow
+    }
+
+    #[cold]
     fn enter_in_shadow(&self, partition: usize) {
         // Told first: an observer that panics must not find a slot in nobody's hands.
         self.emitter.emit(Stage::Arriving, EventKind::WouldReject(Reason::BulkheadFull));
@@ -114,12 +119,6 @@ impl State {
         let permit = Permit::new(state.clone(), Ticket { partition, since });
         state.emitter.emit(from, EventKind::Admitted { waited });
         permit
-    }
-
-    #[cold]
-    fn refuse(&self, stage: Stage, reason: Reason) -> Rejected {
-        self.emitter.emit(stage, EventKind::Rejected(reason));
-        Rejected::new(reason).named(self.emitter.name().clone())
     }
 }
 
@@ -137,8 +136,7 @@ impl Admitter for State {
     fn settle(&self, ticket: Ticket, class: Class) {
         self.slots.release(ticket.partition);
         if let Some(since) = ticket.since {
-            let latency = time::now().saturating_duration_since(since);
-            self.emitter.emit(Stage::InFlight, EventKind::Settled { class, latency });
+            self.emitter.settled(since, class);
         }
     }
 
@@ -202,10 +200,10 @@ impl Place {
             self.state.slots.withdraw(waiter);
         }
         match permit.and_then(Permit::release) {
-            None => self.state.refuse(Stage::Waiting, reason),
+            None => self.state.emitter.refuse(Stage::Waiting, reason),
             Some((state, ticket)) => {
                 state.slots.release(ticket.partition);
-                state.refuse(Stage::InFlight, reason)
+                state.emitter.refuse(Stage::InFlight, reason)
             }
         }
     }

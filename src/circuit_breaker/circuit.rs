@@ -174,8 +174,7 @@ impl Circuit {
         if !self.is_routine(call.ticket, class) {
             self.settle_in_machine(call, class);
         } else if let Some(since) = call.since {
-            let latency = time::now().saturating_duration_since(since);
-            self.emitter.emit(Stage::InFlight, EventKind::Settled { class, latency });
+            self.emitter.settled(since, class);
         }
     }
 
@@ -206,8 +205,7 @@ impl Circuit {
 
     #[cold]
     fn refuse(&self, refusal: Refusal) -> Rejected {
-        self.emitter.emit(Stage::Arriving, EventKind::Rejected(Reason::CircuitOpen));
-        let rejected = Rejected::new(Reason::CircuitOpen).named(self.emitter.name().clone());
+        let rejected = self.emitter.refuse(Stage::Arriving, Reason::CircuitOpen);
         match refusal.retry_after {
             Some(wait) => rejected.after(wait),
             None => rejected,

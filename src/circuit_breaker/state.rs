@@ -95,8 +95,14 @@ impl Machine {
 
     /// Lets a call through, or not.
     pub(super) fn admit(&mut self, now: Instant, rng: &mut Rng) -> Result<Ticket, Refusal> {
-        self.pass_time(now, rng);
+        if let Some(refusal) = self.refusal(now, rng) {
+            return Err(refusal);
+        }
+        if matches!(self.state, State::Open { .. }) {
+            self.enter(now, State::HalfOpen(Probes::default()));
+        }
         let role = match &mut self.state {
+            State::HalfOpen(probes) => Role::Probe(probes.issue(now)),
             State::Closed { ramping, .. } => {
                 match share_of_ramp(self.settings.ramp, self.since, now).filter(|_| *ramping) {
                     None => *ramping = false,
@@ -105,21 +111,7 @@ impl Machine {
                 }
                 Role::Call
             }
-            State::Disabled => Role::Call,
-            State::ForcedOpen => return Err(Refusal { retry_after: None }),
-            State::Open { until } if now < *until => {
-                return Err(Refusal { retry_after: Some(*until - now) });
-            }
-            State::Open { .. } => {
-                self.enter(now, State::HalfOpen(Probes::default()));
-                return self.admit(now, rng);
-            }
-            State::HalfOpen(probes) => {
-                if let Some(refusal) = refusal_of_half_open(probes, &self.settings, now) {
-                    return Err(refusal);
-                }
-                Role::Probe(probes.issue(now))
-            }
+            _ => Role::Call,
         };
         Ok(Ticket { generation: self.generation, role })
     }

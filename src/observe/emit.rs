@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::classify::Class;
 use crate::observe::{Event, EventKind, Observe, Stage};
+use crate::rejected::{Reason, Rejected};
+use crate::time::{self, Instant};
 
 /// What every builder collects about who the layer is and who listens.
 #[derive(Clone, Default)]
@@ -66,10 +69,6 @@ impl Emitter {
         !self.observers.is_empty()
     }
 
-    pub(crate) fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
     /// Tells the limit that the layer starts with.
     pub(crate) fn limit(&self, limit: usize) {
         for observer in &self.observers {
@@ -82,6 +81,19 @@ impl Emitter {
         if self.is_on() {
             self.send(stage, kind);
         }
+    }
+
+    /// Tells of a refusal, and makes it.
+    #[cold]
+    pub(crate) fn refuse(&self, stage: Stage, reason: Reason) -> Rejected {
+        self.emit(stage, EventKind::Rejected(reason));
+        Rejected::new(reason).named(self.name.clone())
+    }
+
+    /// Tells of the end of a call that has run since then.
+    pub(crate) fn settled(&self, since: Instant, class: Class) {
+        let latency = time::now().saturating_duration_since(since);
+        self.emit(Stage::InFlight, EventKind::Settled { class, latency });
     }
 
     #[cold]

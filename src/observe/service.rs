@@ -67,8 +67,7 @@ impl<C> Admitter for Shared<C> {
     type Ticket = Instant;
 
     fn settle(&self, since: Instant, class: Class) {
-        let latency = time::now().saturating_duration_since(since);
-        self.emitter.emit(Stage::InFlight, EventKind::Settled { class, latency });
+        self.emitter.settled(since, class);
     }
 
     fn abandon(&self, _: Instant) {

@@ -28,13 +28,13 @@ impl Shared {
 
     /// A call that never reaches the inner service.
     pub(super) fn refuse(&self, reason: Reason) -> Rejected {
-        self.reject(Stage::Arriving, reason).dispatched(false)
+        self.emitter.refuse(Stage::Arriving, reason).dispatched(false)
     }
 
     /// A call whose time is over while it runs.
     pub(super) fn end(permit: &mut Permit<Self>, reason: Reason) -> Rejected {
         match permit.release() {
-            Some((shared, _)) => shared.reject(Stage::InFlight, reason).dispatched(true),
+            Some((shared, _)) => shared.emitter.refuse(Stage::InFlight, reason).dispatched(true),
             None => Rejected::new(reason).dispatched(true),
         }
     }
@@ -48,12 +48,6 @@ impl Shared {
     pub(super) fn would_end(&self, reason: Reason) {
         self.emitter.emit(Stage::InFlight, EventKind::WouldReject(reason));
     }
-
-    #[cold]
-    fn reject(&self, stage: Stage, reason: Reason) -> Rejected {
-        self.emitter.emit(stage, EventKind::Rejected(reason));
-        Rejected::new(reason).named(self.emitter.name().clone())
-    }
 }
 
 impl Admitter for Shared {
@@ -63,8 +57,7 @@ impl Admitter for Shared {
     #[inline]
     fn settle(&self, since: Option<Instant>, class: Class) {
         if let Some(since) = since {
-            let latency = time::now().saturating_duration_since(since);
-            self.emitter.emit(Stage::InFlight, EventKind::Settled { class, latency });
+            self.emitter.settled(since, class);
         }
     }
 
@@ -83,10 +76,7 @@ pub(super) struct Bound {
 impl Bound {
     /// When a call that starts now is over, and what that is called.
     pub(super) fn from(self, now: Instant) -> (Instant, Reason) {
-        let own = time::later(now, self.limit);
-        match self.deadline.map(Deadline::instant) {
-            Some(callers) if callers < own => (callers, Reason::DeadlineExceeded),
-            _ => (own, Reason::TimedOut),
-        }
+        let own = (time::later(now, self.limit), Reason::TimedOut);
+        self.deadline.map_or(own, |deadline| deadline.or_sooner(own))
     }
 }

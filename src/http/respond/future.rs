@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use http::Response;
 use pin_project_lite::pin_project;
 
+use crate::admission::taken;
 use crate::error::IntoRejected;
 use crate::http::respond::ResponseBody;
 use crate::http::respond::render::{Render, refuse};
@@ -55,7 +56,7 @@ where
                 Ok(response) => return Poll::Ready(Ok(response.map(ResponseBody::inner))),
                 Err(error) => error.into_rejected()?,
             },
-            Projected::Refused { rejected } => rejected.take().expect("polled after it was ready"),
+            Projected::Refused { rejected } => taken(rejected),
         };
         Poll::Ready(Ok(refuse::<R, B>(rejected)))
     }
