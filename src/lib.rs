@@ -70,12 +70,14 @@ mod config;
 mod deadline;
 mod error;
 pub mod observe;
+mod policy;
 mod rejected;
 
 pub mod bulkhead;
 pub mod circuit_breaker;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+pub mod retry;
 pub mod timeout;
 
 pub mod guide;

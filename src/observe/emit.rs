@@ -76,6 +76,13 @@ impl Emitter {
         }
     }
 
+    /// Tells what a retry budget holds.
+    pub(crate) fn budget(&self, tokens: f64) {
+        for observer in &self.observers {
+            observer.on_budget(tokens);
+        }
+    }
+
     #[inline]
     pub(crate) fn emit(&self, stage: Stage, kind: EventKind) {
         if self.is_on() {

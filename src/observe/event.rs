@@ -28,6 +28,12 @@ pub trait Observe: Send + Sync {
     fn on_limit(&self, limit: usize) {
         let _ = limit;
     }
+
+    /// Called, on what [`bind`](Self::bind) returned, by a layer with a retry budget whenever it
+    /// has asked that budget: how many further attempts it would let pass now.
+    fn on_budget(&self, tokens: f64) {
+        let _ = tokens;
+    }
 }
 
 impl<F> Observe for F
@@ -53,6 +59,10 @@ where
 
     fn on_limit(&self, limit: usize) {
         (**self).on_limit(limit);
+    }
+
+    fn on_budget(&self, tokens: f64) {
+        (**self).on_budget(tokens);
     }
 }
 
@@ -122,6 +132,55 @@ pub enum EventKind {
     },
     /// A call ended after the state it was admitted in had passed: its outcome decided nothing.
     LateResult,
+    /// A further attempt was sent after one that failed.
+    Retried {
+        /// The number of this attempt: 2 for the first retry.
+        attempt: u32,
+        /// How long it was held back before.
+        delay: Duration,
+    },
+    /// A second attempt was sent beside one that has not ended.
+    Hedged,
+    /// No further attempt was made, although the outcome was one that may be tried again.
+    Withheld(Withheld),
+    /// A header of the request made no sense, and was left out of account.
+    Malformed,
+}
+
+/// Why no further attempt was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Withheld {
+    /// There were as many as there may be.
+    Attempts,
+    /// The request must not, or can no longer, be sent again.
+    Request,
+    /// The server said so.
+    Stopped,
+    /// It would not end before the request's deadline.
+    Deadline,
+    /// The retry budget is spent.
+    Budget,
+}
+
+impl Withheld {
+    /// A stable word for it: the `outcome` label of the metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Attempts => "attempts",
+            Self::Request => "request",
+            Self::Stopped => "stopped",
+            Self::Deadline => "deadline",
+            Self::Budget => "budget",
+        }
+    }
+}
+
+impl fmt::Display for Withheld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
 }
 
 /// The state of a circuit breaker.

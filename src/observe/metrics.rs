@@ -26,11 +26,14 @@ use crate::sync::{Mutex, lock};
 /// | `buttress_abandoned_total` | counter | `layer`, `name` |
 /// | `buttress_late_results_total` | counter | `layer`, `name` |
 /// | `buttress_transitions_total` | counter | `name`, `from`, `to` |
+/// | `buttress_retries_total` | counter; `outcome` is `retried`, `hedged`, or why not: `attempts`, `request`, `stopped`, `deadline`, `budget` | `name`, `outcome` |
+/// | `buttress_malformed_total` | counter, of headers | `layer`, `name` |
 /// | `buttress_latency_seconds` | histogram | `layer`, `name` |
 /// | `buttress_queue_seconds` | histogram, of the calls that waited | `layer`, `name` |
 /// | `buttress_in_flight` | gauge | `layer`, `name` |
 /// | `buttress_queued` | gauge | `layer`, `name` |
 /// | `buttress_limit` | gauge | `layer`, `name` |
+/// | `buttress_budget_tokens` | gauge, as of the last time the budget was asked | `name` |
 /// | `buttress_breaker_state` | gauge, 1 for the present state and 0 for the others | `name`, `state` |
 ///
 /// ```
@@ -79,11 +82,18 @@ impl MetricsObserver {
             "Results that came after the state they were admitted in had passed."
         );
         describe_counter!(TRANSITIONS, Unit::Count, "Changes of a circuit breaker's state.");
+        describe_counter!(
+            RETRIES,
+            Unit::Count,
+            "Further attempts that were sent, and those that were withheld."
+        );
+        describe_counter!(MALFORMED, Unit::Count, "Headers that made no sense.");
         describe_histogram!(LATENCY, Unit::Seconds, "From admission to the end of a call.");
         describe_histogram!(QUEUE, Unit::Seconds, "Wait in the layer's queue, where it waited.");
         describe_gauge!(IN_FLIGHT, Unit::Count, "Calls that are admitted and have not ended.");
         describe_gauge!(QUEUED, Unit::Count, "Calls that wait in the layer's queue.");
         describe_gauge!(LIMIT, Unit::Count, "The concurrency limit.");
+        describe_gauge!(BUDGET, Unit::Count, "Further attempts that the budget would let pass.");
         describe_gauge!(STATE, Unit::Count, "1 for the circuit breaker's present state, else 0.");
     }
 
@@ -122,6 +132,9 @@ const WOULD_REJECT: &str = "buttress_would_reject_total";
 const ABANDONED: &str = "buttress_abandoned_total";
 const LATE_RESULTS: &str = "buttress_late_results_total";
 const TRANSITIONS: &str = "buttress_transitions_total";
+const RETRIES: &str = "buttress_retries_total";
+const MALFORMED: &str = "buttress_malformed_total";
+const BUDGET: &str = "buttress_budget_tokens";
 const LATENCY: &str = "buttress_latency_seconds";
 const QUEUE: &str = "buttress_queue_seconds";
 const IN_FLIGHT: &str = "buttress_in_flight";
@@ -137,6 +150,9 @@ struct Handles {
     rejections: Family<&'static str, 16>,
     would_reject: Family<&'static str, 16>,
     transitions: Family<(Phase, Phase), 20>,
+    retries: Family<&'static str, 8>,
+    malformed: OnceLock<Counter>,
+    budget: OnceLock<Gauge>,
     abandoned: OnceLock<Counter>,
     late_results: OnceLock<Counter>,
     latency: OnceLock<Histogram>,
@@ -158,6 +174,9 @@ impl Handles {
             rejections: Family::default(),
             would_reject: Family::default(),
             transitions: Family::default(),
+            retries: Family::default(),
+            malformed: OnceLock::new(),
+            budget: OnceLock::new(),
             abandoned: OnceLock::new(),
             late_results: OnceLock::new(),
             latency: OnceLock::new(),
@@ -196,6 +215,14 @@ impl Handles {
     fn would_reject(&self, reason: Reason) {
         let make = |reason| ::metrics::counter!(WOULD_REJECT, self.labels_and("reason", reason));
         self.would_reject.increment(reason.code(), make);
+    }
+
+    fn retried(&self, outcome: &'static str) {
+        let make = |outcome| {
+            let outcome = Label::from_static_parts("outcome", outcome);
+            ::metrics::counter!(RETRIES, vec![self.name.clone(), outcome])
+        };
+        self.retries.increment(outcome, make);
     }
 
     fn transitioned(&self, from: Phase, to: Phase) {
@@ -287,6 +314,13 @@ impl Observe for Handles {
                 self.rejected(reason);
             }
             EventKind::WouldReject(reason) => self.would_reject(reason),
+            EventKind::Retried { .. } => self.retried("retried"),
+            EventKind::Hedged => self.retried("hedged"),
+            EventKind::Withheld(why) => self.retried(why.label()),
+            EventKind::Malformed => self
+                .malformed
+                .get_or_init(|| ::metrics::counter!(MALFORMED, self.labels()))
+                .increment(1),
             EventKind::Transitioned { from, to } => self.transitioned(from, to),
             EventKind::LimitChanged { from, to } => self.limit(from).set(as_f64(to)),
         }
@@ -294,6 +328,10 @@ impl Observe for Handles {
 
     fn on_limit(&self, limit: usize) {
         let _ = self.first_limit.set(limit);
+    }
+
+    fn on_budget(&self, tokens: f64) {
+        self.budget.get_or_init(|| ::metrics::gauge!(BUDGET, vec![self.name.clone()])).set(tokens);
     }
 }
 

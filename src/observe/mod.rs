@@ -69,7 +69,7 @@ mod tracing;
 
 pub(crate) use emit::{Emitter, Identity, identity_setters};
 
-pub use event::{Event, EventKind, Observe, Stage};
+pub use event::{Event, EventKind, Observe, Stage, Withheld};
 pub use future::ResponseFuture;
 pub use layer::{Builder, ObserveLayer};
 #[cfg(feature = "metrics")]

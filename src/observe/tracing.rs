@@ -13,6 +13,9 @@ use crate::observe::{Event, EventKind, Observe};
 /// | `transitioned` | warn where the circuit opens, else info | `from`, `to` |
 /// | `limit_changed` | info | `from`, `to` |
 /// | `rejected`, `would_reject` | debug | `reason` |
+/// | `retried` | debug | `attempt`, `delay_seconds` |
+/// | `withheld` | debug | `reason` |
+/// | `hedged`, `malformed` | debug | |
 /// | `queued` | trace | |
 /// | `admitted` | trace | `waited_seconds` |
 /// | `settled` | trace | `class`, `latency_seconds` |
@@ -60,6 +63,12 @@ impl Observe for TracingObserver {
             EventKind::WouldReject(reason) => {
                 record!(debug, event, "would_reject", reason = reason.code());
             }
+            EventKind::Retried { attempt, delay } => {
+                record!(debug, event, "retried", attempt, delay_seconds = delay.as_secs_f64());
+            }
+            EventKind::Withheld(why) => record!(debug, event, "withheld", reason = why.label()),
+            EventKind::Hedged => record!(debug, event, "hedged"),
+            EventKind::Malformed => record!(debug, event, "malformed"),
             EventKind::Queued => record!(trace, event, "queued"),
             EventKind::Admitted { waited } => {
                 record!(trace, event, "admitted", waited_seconds = waited.as_secs_f64());

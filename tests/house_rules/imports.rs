@@ -16,7 +16,7 @@ fn tier(module: &str) -> Option<Tier> {
     Some(match module {
         "time" | "rng" | "sync" | "window" | "backoff" | "config" => Tier::Primitive,
         "rejected" | "error" | "classify" | "admission" | "observe" | "deadline" | "budget"
-        | "priority" => Tier::Vocabulary,
+        | "policy" | "priority" => Tier::Vocabulary,
         "http" | "grpc" | "serde" | "keyed" | "stack" | "sim" | "guide" | "lib" => Tier::Leaf,
         layer if is_layer(layer) => Tier::Layer,
         // What the root names again is vocabulary: `crate::Rejected`.
