@@ -135,36 +135,65 @@ impl fmt::Display for Attempt {
 }
 
 /// The policy for requests that may be sent any number of times, since a second one changes
-/// nothing: they are cloned. Outcomes are judged by `C`, or as
-/// [`DefaultClassifier`](crate::classify::DefaultClassifier) says.
+/// nothing: they are cloned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Idempotent<C = classify::DefaultClassifier> {
+pub struct Idempotent;
+
+impl<Req: Clone, T, E> Policy<Req, T, E> for Idempotent {
+    fn clone_request(&self, request: &Req) -> Option<Req> {
+        Some(request.clone())
+    }
+}
+
+/// A policy with another classifier in place of its own. Made by the builders' `.classify(..)`.
+#[derive(Clone, Copy)]
+pub struct Classified<P, C> {
+    policy: P,
     classifier: C,
 }
 
-impl Idempotent {
-    /// Every request may be sent again.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Judges the outcomes with this classifier.
-    pub fn classify<C>(self, classifier: C) -> Idempotent<C> {
-        Idempotent { classifier }
+impl<P, C> Classified<P, C> {
+    pub(crate) fn new(policy: P, classifier: C) -> Self {
+        Self { policy, classifier }
     }
 }
 
-impl<C, Req, T, E> Policy<Req, T, E> for Idempotent<C>
+impl<P, C, Req, T, E> Policy<Req, T, E> for Classified<P, C>
 where
-    Req: Clone,
+    P: Policy<Req, T, E>,
     C: Classify<T, E>,
 {
     fn clone_request(&self, request: &Req) -> Option<Req> {
-        Some(request.clone())
+        self.policy.clone_request(request)
     }
 
     fn classify(&self, outcome: Result<&T, &E>) -> Class {
         self.classifier.classify(outcome)
+    }
+
+    fn may_resend(&self, kept: &Req, outcome: Result<&T, &E>) -> bool {
+        self.policy.may_resend(kept, outcome)
+    }
+
+    fn hint(&self, outcome: Result<&T, &E>, class: Class) -> Hint {
+        self.policy.hint(outcome, class)
+    }
+
+    fn prepare(&self, request: &mut Req) {
+        self.policy.prepare(request);
+    }
+
+    fn deadline(&self, request: &Req) -> Option<Deadline> {
+        self.policy.deadline(request)
+    }
+
+    fn mark(&self, request: &mut Req, attempt: Attempt) {
+        self.policy.mark(request, attempt);
+    }
+}
+
+impl<P: fmt::Debug, C> fmt::Debug for Classified<P, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Classified").field("policy", &self.policy).finish_non_exhaustive()
     }
 }

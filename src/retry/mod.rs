@@ -1,3 +1,4 @@
 //! Retry with backoff, jitter and a budget.
 
-pub use crate::policy::{Attempt, Hint, Idempotent, Policy};
+pub use crate::backoff::{Backoff, Delays, Jitter};
+pub use crate::policy::{Attempt, Classified, Hint, Idempotent, Policy};
