@@ -65,6 +65,7 @@ mod time;
 mod window;
 
 pub mod admission;
+mod budget;
 pub mod classify;
 mod config;
 mod deadline;
