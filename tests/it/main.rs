@@ -16,6 +16,7 @@ mod observability;
 #[cfg(all(feature = "metrics", feature = "tracing"))]
 mod observe;
 #[cfg(feature = "serde")]
+mod retry;
 mod serde;
 mod spec;
 mod support;

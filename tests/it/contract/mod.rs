@@ -18,6 +18,7 @@ use buttress::LiftLayer;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::observe::ObserveLayer;
+use buttress::retry::{Policy, RetryLayer};
 use buttress::timeout::TimeoutLayer;
 use tower::{Layer, Service};
 
@@ -173,6 +174,26 @@ macro_rules! unless {
     };
     ($group:ident: [] $($rest:tt)*) => { $($rest)* };
 }
+
+/// The policy for whatever this suite sends, the router's requests among it, which have no body.
+#[derive(Debug)]
+struct Again;
+
+impl<T, E> Policy<Ask, T, E> for Again {
+    fn clone_request(&self, ask: &Ask) -> Option<Ask> {
+        Some(*ask)
+    }
+}
+
+impl<T, E> Policy<axum::extract::Request, T, E> for Again {
+    fn clone_request(&self, request: &axum::extract::Request) -> Option<axum::extract::Request> {
+        let mut copy = axum::extract::Request::default();
+        request.method().clone_into(copy.method_mut());
+        request.uri().clone_into(copy.uri_mut());
+        Some(copy)
+    }
+}
+
 fn made<L>(ledger: Ledger, build: impl Fn(Ledger) -> L) -> L {
     build(ledger)
 }
@@ -207,3 +228,8 @@ contract!(circuit_breaker_in_shadow, |o| CircuitBreakerLayer::builder()
     .shadow()
     .observe(o)
     .build());
+contract!(retry, |o| RetryLayer::builder(Again).observe(o).build(), except bare);
+contract!(retry_of_one_attempt, |o| RetryLayer::builder(Again)
+    .max_attempts(1)
+    .observe(o)
+    .build(), except bare);
