@@ -10,6 +10,7 @@ use allocation_counter::measure;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::observe::{Observe, ObserveLayer};
+use buttress::retry::{Budget, Idempotent, Policy, RetryLayer};
 use buttress::timeout::{Deadline, TimeoutLayer};
 use buttress::{BoxError, Error};
 use tower::{Layer, Service, ServiceBuilder, service_fn};
@@ -59,10 +60,12 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
     let timeout = || TimeoutLayer::builder(SECOND).observe(observer()).build();
     let bulkhead = || BulkheadLayer::builder(10).observe(observer()).build();
     let breaker = || CircuitBreakerLayer::builder().observe(observer());
+    let retry = || RetryLayer::builder(Idempotent).observe(observer());
     let base = || service_fn(inner);
     let count = Window::count(100);
     let stack = ServiceBuilder::new()
         .layer(ObserveLayer::new(observer()))
+        .layer(retry().build())
         .layer(breaker().build())
         .layer(bulkhead())
         .layer(timeout())
@@ -80,8 +83,15 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
         ("breaker, count window", allocations(breaker().window(count).build().layer(base()), true)),
         ("breaker, slow calls", allocations(slow.build().layer(base()), true)),
         ("breaker in gate mode", allocations(breaker().gate().build().layer(base()), true)),
+        ("retry", allocations(retry().build().layer(base()), true)),
+        ("retry, in flight", retry_with(retry().budget(Budget::in_flight(0.2)))),
+        ("retry, tokens", retry_with(retry().budget(Budget::tokens(100, 0.1)))),
         ("the stack", allocations(stack, true)),
     ]
+}
+
+fn retry_with(builder: buttress::retry::Builder<Idempotent>) -> u64 {
+    allocations(builder.build().layer(service_fn(inner)), true)
 }
 
 fn assert_none(counted: Vec<(&str, u64)>) {
@@ -108,8 +118,8 @@ fn a_successful_call_allocates_nothing_with_metrics_and_a_recorder() {
     metrics::with_local_recorder(&recorder, || {
         assert_none(successes(&buttress::observe::MetricsObserver::new()));
     });
-    // Nine layers alone and four in the stack, each call with a counter and a histogram.
-    let calls = u64::from(WARM + 100) * (9 + 4);
+    // Twelve layers alone and five in the stack, each call with a counter and a histogram.
+    let calls = u64::from(WARM + 100) * (12 + 5);
     assert_eq!(recorder.counted(), calls, "the recorder saw the calls");
     assert_eq!(recorder.sampled(), calls);
 }
@@ -198,6 +208,49 @@ fn a_refusal_allocates_nothing() {
     ]);
 }
 
+/// A policy for requests whose clones are to be counted.
+#[derive(Debug)]
+struct Boxing;
+
+impl<T, E> Policy<Box<u32>, T, E> for Boxing {
+    fn clone_request(&self, request: &Box<u32>) -> Option<Box<u32>> {
+        Some(request.clone())
+    }
+}
+
+#[test]
+fn a_retry_allocates_what_cloning_the_request_does_and_the_last_attempt_does_not_clone_it() {
+    let of = |attempts: u32, fails: u32| {
+        let layer = RetryLayer::builder(Boxing)
+            .max_attempts(attempts)
+            .delays(|| [Duration::ZERO; 9])
+            .budget(Budget::ratio(1.0).at_least(1000))
+            .build();
+        let left = std::cell::Cell::new(0);
+        let mut service = layer.layer(service_fn(|_: Box<u32>| {
+            left.set(left.get() - 1);
+            ready(if left.get() < 0 { Ok(()) } else { Err(Fault::Service("down")) })
+        }));
+        let mut one = || {
+            left.set(i64::from(fails));
+            let request = Box::new(7);
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(service.poll_ready(&mut cx).is_ready());
+            let counted = measure(|| {
+                assert!(pin!(service.call(request)).poll(&mut cx).is_ready());
+            });
+            counted.count_total
+        };
+        one();
+        one()
+    };
+    assert_eq!(of(1, 0), 0, "one attempt: nothing is cloned");
+    assert_eq!(of(3, 0), 1, "one clone");
+    // A call that has failed keeps its state, and here its delays, in two boxes.
+    assert_eq!(of(2, 1), 1 + 2, "the second attempt of two is the last: no further clone");
+    assert_eq!(of(3, 1), 2 + 2, "the second attempt of three is cloned");
+}
+
 /// A test that counts nothing would pass as well.
 #[test]
 fn an_allocation_is_counted() {
@@ -220,8 +273,11 @@ fn the_futures_are_as_small_as_documented() {
         .layer(TimeoutLayer::new(SECOND))
         .service(base());
     let stack = size_of_val(&stack.call(7));
+    // The kept request, and a clone of the inner service, which has no size.
+    let retry = over(size_of_val(&RetryLayer::new(Idempotent).layer(base()).call(7)));
     assert!(bulkhead <= 32, "bulkhead: {bulkhead}");
     assert!(breaker <= 40, "breaker: {breaker}");
     assert!(timeout <= 144, "timeout: {timeout}");
     assert!(stack <= 256, "stack: {stack}");
+    assert!(retry <= 48 + 8, "retry: {retry}");
 }
