@@ -13,6 +13,7 @@ use ::serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::bulkhead::{self, QueueOrder};
 use crate::circuit_breaker::{self, Phase, SlowCalls, Snapshot, Window};
 use crate::classify::Class;
+use crate::retry::{self, Backoff, BudgetConfig, Jitter};
 use crate::serde::named::Named;
 use crate::timeout;
 
@@ -99,6 +100,83 @@ enum QueueOrderMirror {
     Adaptive,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "retry::Config", default = "retry::Config::default", deny_unknown_fields)]
+struct RetryConfig {
+    max_attempts: u32,
+    backoff: Backoff,
+    #[serde(with = "duration")]
+    overload_base: Duration,
+    #[serde(with = "duration")]
+    min_attempt: Duration,
+    budget: BudgetConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Backoff", deny_unknown_fields)]
+struct BackoffMirror {
+    #[serde(with = "duration")]
+    base: Duration,
+    #[serde(with = "duration")]
+    cap: Duration,
+    #[serde(default)]
+    jitter: Jitter,
+    #[serde(default, with = "duration")]
+    at_least: Duration,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Jitter", rename_all = "snake_case")]
+enum JitterMirror {
+    Full,
+    Equal,
+    Decorrelated,
+    None,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "BudgetConfig", rename_all = "snake_case", deny_unknown_fields)]
+enum BudgetMirror {
+    Ratio {
+        ratio: f64,
+        #[serde(default = "ten_seconds", with = "duration")]
+        per: Duration,
+        #[serde(default = "ten")]
+        at_least: u32,
+    },
+    InFlight {
+        ratio: f64,
+        #[serde(default = "three")]
+        at_least: u32,
+    },
+    Tokens {
+        max: u32,
+        ratio: f64,
+        #[serde(default = "one")]
+        transient_cost: u32,
+        #[serde(default = "one")]
+        overload_cost: u32,
+    },
+}
+
+fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn ten() -> u32 {
+    10
+}
+
+fn three() -> u32 {
+    3
+}
+
+fn one() -> u32 {
+    1
+}
+
 // Unlike a configuration it may have been written by another version, in the middle of a rolling
 // deployment: what is unknown here is skipped.
 #[derive(Serialize, Deserialize)]
@@ -173,6 +251,8 @@ through! {
     TimeoutConfig for timeout::Config as "timeout";
     BulkheadConfig for bulkhead::Config as "bulkhead";
     CircuitBreakerConfig for circuit_breaker::Config as "circuit_breaker";
+    RetryConfig for retry::Config as "retry";
+    BackoffMirror for Backoff as "";
     SlowCallsMirror for SlowCalls as "";
     SnapshotMirror for Snapshot as "snapshot";
 }
@@ -197,6 +277,8 @@ macro_rules! enums {
 enums! {
     WindowMirror for Window;
     QueueOrderMirror for QueueOrder;
+    JitterMirror for Jitter;
+    BudgetMirror for BudgetConfig;
     PhaseMirror for Phase;
     ClassMirror for Class;
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use buttress::bulkhead::{self, BulkheadLayer, QueueOrder};
 use buttress::circuit_breaker::{self, CircuitBreakerLayer, Phase, SlowCalls, Snapshot, Window};
+use buttress::retry::{self, Backoff, BudgetConfig, Idempotent, Jitter, RetryLayer};
 use buttress::timeout::{self, TimeoutLayer};
 use serde_json::{Value, from_value, json, to_value};
 
@@ -29,6 +30,43 @@ fn every_setting_is_read_under_its_name() {
         "shadow": true, "name": "db",
     });
     assert_eq!(from_value::<bulkhead::Config>(text).unwrap(), expected);
+}
+
+#[test]
+fn a_retry_is_read_with_its_backoff_and_its_budget() {
+    let mut expected = retry::Config::default();
+    expected.max_attempts = 4;
+    expected.backoff =
+        Backoff::exponential(20 * MS, 3000 * MS).jitter(Jitter::Decorrelated).at_least(5 * MS);
+    expected.overload_base = 2000 * MS;
+    expected.min_attempt = 50 * MS;
+    expected.budget = BudgetConfig::Ratio { ratio: 0.1, per: 30_000 * MS, at_least: 2 };
+    expected.name = Some("db".into());
+    let text = json!({
+        "max_attempts": 4,
+        "backoff": { "base": "20ms", "cap": "3s", "jitter": "decorrelated", "at_least": "5ms" },
+        "overload_base": "2s", "min_attempt": "50ms",
+        "budget": { "ratio": { "ratio": 0.1, "per": "30s", "at_least": 2 } }, "name": "db",
+    });
+    assert_eq!(from_value::<retry::Config>(text.clone()).unwrap(), expected);
+    assert_eq!(to_value(&expected).unwrap(), text);
+    assert_eq!(from_value::<retry::Config>(json!({})).unwrap(), retry::Config::default());
+
+    let budget = |text| from_value::<BudgetConfig>(text).unwrap();
+    assert_eq!(budget(json!({ "ratio": { "ratio": 0.2 } })), BudgetConfig::default());
+    let in_flight = BudgetConfig::InFlight { ratio: 0.2, at_least: 3 };
+    assert_eq!(budget(json!({ "in_flight": { "ratio": 0.2 } })), in_flight);
+    let tokens = BudgetConfig::Tokens { max: 10, ratio: 0.1, transient_cost: 1, overload_cost: 1 };
+    assert_eq!(budget(json!({ "tokens": { "max": 10, "ratio": 0.1 } })), tokens);
+
+    let wrong = |text| from_value::<retry::Config>(text).unwrap_err().to_string();
+    let told = wrong(json!({ "backoff": { "base": "soon", "cap": "1s" } }));
+    assert!(told.starts_with("retry.backoff: base: "), "{told}");
+    let told = wrong(json!({ "attempts": 3 }));
+    assert!(told.starts_with("retry") && told.contains("`attempts`"), "{told}");
+    let file = from_value(json!({ "max_attempts": 0 })).unwrap();
+    let error = RetryLayer::from_config(Idempotent, file).unwrap_err();
+    assert_eq!(error.to_string(), "retry.max_attempts is 0, allowed is 1 or more");
 }
 
 /// Every field differs from its default, so that one that is not read shows.
