@@ -12,6 +12,7 @@ use buttress::bulkhead::{self, BulkheadLayer, QueueOrder};
 use buttress::circuit_breaker::{self, CircuitBreakerLayer, Phase};
 use buttress::classify::classify_fn;
 use buttress::observe::{Event, EventKind, Stage};
+use buttress::retry::{Budget, Idempotent, RetryLayer};
 use buttress::timeout::TimeoutLayer;
 use buttress::{Class, Error};
 use tower::util::BoxCloneService;
@@ -93,8 +94,12 @@ struct Rig {
     stack: Stack,
     bulkhead: bulkhead::Handle,
     breaker: circuit_breaker::Handle,
+    /// Retries that may be in flight: all of these, where none is.
+    retries: Budget,
     open: Arc<Open>,
 }
+
+const RETRIES: u32 = 1000;
 
 impl Rig {
     fn new(limit: usize, queue: usize, order: QueueOrder) -> Self {
@@ -118,14 +123,25 @@ impl Rig {
             .observe(observer())
             .build();
         let timeout = TimeoutLayer::builder(Duration::from_millis(50)).observe(observer()).build();
+        let retries = Budget::in_flight(0.1).at_least(RETRIES);
+        let retry = RetryLayer::builder(Idempotent)
+            .delays(|| [Duration::ZERO, Duration::from_millis(5)])
+            .budget(retries.clone())
+            .observe(observer())
+            .build();
         let (handle, circuit) = (bulkhead.handle(), breaker.handle());
         let base = service_fn(|what: Do| {
             assert_ne!(what, Do::PanicInCall, "in call");
             inner(what)
         });
-        let stack =
-            ServiceBuilder::new().layer(breaker).layer(bulkhead).layer(timeout).service(base);
-        Self { stack: BoxCloneService::new(stack), bulkhead: handle, breaker: circuit, open }
+        let stack = ServiceBuilder::new()
+            .layer(retry)
+            .layer(breaker)
+            .layer(bulkhead)
+            .layer(timeout)
+            .service(base);
+        let stack = BoxCloneService::new(stack);
+        Self { stack, bulkhead: handle, breaker: circuit, retries, open }
     }
 
     fn start(&self, what: Do) -> Call {
@@ -135,6 +151,7 @@ impl Rig {
     #[track_caller]
     fn assert_empty(&self) {
         assert_eq!((self.bulkhead.in_flight(), self.bulkhead.queued()), (0, 0));
+        assert!((self.retries.available() - f64::from(RETRIES)).abs() < 1e-9, "retries in flight");
         assert_eq!(self.open.calls.load(Ordering::SeqCst), 0, "calls whose end nobody reported");
     }
 }
@@ -187,7 +204,7 @@ async fn a_waiter_dropped_while_it_is_granted_passes_the_slot_on() {
 #[tokio::test(start_paused = true)]
 async fn panics_in_call_in_the_future_and_in_the_classifier_are_abandoned_calls() {
     let rig = Rig::new(2, 0, QueueOrder::Fifo);
-    for (what, layers) in [(Do::PanicInCall, 3), (Do::PanicInPoll, 3), (Do::PanicInClassifier, 1)] {
+    for (what, layers) in [(Do::PanicInCall, 4), (Do::PanicInPoll, 4), (Do::PanicInClassifier, 2)] {
         for _ in 0..100 {
             let before = rig.open.abandoned.load(Ordering::SeqCst);
             let mut call = rig.start(what);

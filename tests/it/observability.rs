@@ -7,6 +7,7 @@ use buttress::BoxError;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::CircuitBreakerLayer;
 use buttress::observe::{MetricsObserver, ObserveLayer};
+use buttress::retry::{Budget, Idempotent, RetryLayer};
 use buttress::timeout::TimeoutLayer;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
@@ -66,6 +67,12 @@ async fn everything_happens() {
     let timeout = TimeoutLayer::builder(10 * MS).observe(metrics.clone()).build();
     timeout.layer(slow).oneshot(20).await.unwrap_err();
     timeout.layer(slow).oneshot(1).await.unwrap();
+
+    let budget = Budget::in_flight(0.2).at_least(1);
+    let retry = RetryLayer::builder(Idempotent).max_attempts(2).budget(budget);
+    let retry = retry.observe(metrics.clone()).build();
+    let calls = [30, 30].map(|wait| retry.layer(slow).oneshot(wait));
+    futures::future::join_all(calls).await;
     ObserveLayer::new(metrics).layer(slow).oneshot(1).await.unwrap();
 }
 
@@ -164,7 +171,7 @@ async fn everything_that_is_emitted_is_on_the_dashboard() {
         of_dashboard().iter().flat_map(|e| selectors(e)).map(|(metric, _)| base(&metric)).collect();
     let emitted: BTreeSet<_> = emitted().await.keys().map(|metric| base(metric)).collect();
     assert_eq!(shown, emitted);
-    assert_eq!(emitted.len(), 12, "{emitted:#?}");
+    assert_eq!(emitted.len(), 14, "{emitted:#?}");
 }
 
 /// The metric that a series of a histogram belongs to.
