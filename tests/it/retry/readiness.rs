@@ -162,3 +162,32 @@ async fn a_retry_that_is_cancelled_after_it_was_sent_is_paid_for() {
     drop(call);
     assert!(budget.available().abs() < 1e-9);
 }
+
+/// Lets a request be sent again after its first failure, and after no other.
+#[derive(Debug, Default)]
+struct After1(std::sync::atomic::AtomicUsize);
+
+impl<T, E> Policy<Ask, T, E> for After1 {
+    fn clone_request(&self, ask: &Ask) -> Option<Ask> {
+        Some(*ask)
+    }
+
+    fn may_resend(&self, _: &Ask, _: Result<&T, &E>) -> bool {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_to_get_ready_provably_was_not_sent_and_stays_as_fit_as_it_was() {
+    let mock = Mock::new();
+    let watch = mock.watch();
+    let mut service = soon(After1::default()).max_attempts(5).build().layer(mock);
+    let call = tokio::spawn(ready(&mut service).call(Ask::Fail(1)));
+    tokio::time::sleep(MS).await;
+    watch.fail_readiness(9);
+    tokio::time::sleep(15 * MS).await;
+    watch.unstall();
+    // It was sent once more after that, and then the policy said no.
+    assert_eq!(call.await.unwrap(), Err(crate::support::Fault::Broken(1)));
+    assert_eq!(watch.called().len(), 2);
+}
