@@ -148,9 +148,10 @@ pub(super) type CustomDelays = Box<dyn Iterator<Item = Duration> + Send + Sync>;
 pub(super) type MakeDelays = Box<dyn Fn() -> CustomDelays + Send + Sync>;
 
 impl Delays {
-    /// `backoff` for most failures, and from `overload_base` on where the service asked for less.
+    /// `backoff` for most failures, and from `overload_base` on where the service asked for less,
+    /// as far as the cap allows.
     pub(super) fn from_backoff(backoff: Backoff, overload_base: Duration) -> Self {
-        let base = backoff.base.max(overload_base).min(backoff.cap);
+        let base = backoff.base.max(overload_base);
         Self::Backoff { transient: backoff, overload: Backoff { base, ..backoff } }
     }
 

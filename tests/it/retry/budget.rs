@@ -129,3 +129,26 @@ async fn tokens_allow_retries_only_above_half() {
     call(&layer, &down, Job::new("x")).await.unwrap_err();
     assert_eq!(down.calls(), 10 + 2 + 1 + 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_has_ended_makes_room_for_the_next_one_of_the_same_call() {
+    let layer = plain().budget(Budget::in_flight(0.0001).at_least(1)).build();
+    let down = Server::says([Say::Fail(1)]);
+    call(&layer, &down, Job::new("x")).await.unwrap_err();
+    assert_eq!(down.calls(), 3);
+    assert!((layer.budget().available() - 1.0).abs() < 1e-9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_cancelled_is_no_longer_in_flight() {
+    let layer = plain().budget(Budget::in_flight(1.0).at_least(0)).build();
+    let hang = tower::service_fn(|_: Job| std::future::pending::<Result<Answer, Fault>>());
+    let mut calls: Vec<_> =
+        (0..4).map(|_| Box::pin(layer.layer(hang).oneshot(Job::new("x")))).collect();
+    for call in &mut calls {
+        assert!(crate::support::poll_once(call).is_pending());
+    }
+    assert!((layer.budget().available() - 4.0).abs() < 1e-9);
+    drop(calls);
+    assert!(layer.budget().available().abs() < 1e-9);
+}
