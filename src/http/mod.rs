@@ -131,6 +131,7 @@
 
 mod extended;
 mod hold;
+mod replay;
 mod respond;
 mod retry_after;
 mod statuses;
@@ -143,5 +144,6 @@ pub(crate) use respond::every_reason;
 pub(crate) use retry_after::LONGEST_HINT;
 
 pub use hold::{HeldBody, HoldBody, HoldFuture, Holding};
+pub use replay::{Replay, ReplayBody};
 pub use respond::{Problem, REFUSAL, Respond, RespondFuture, RespondLayer, ResponseBody, respond};
 pub use statuses::Statuses;

@@ -15,6 +15,8 @@ mod cost;
 mod observability;
 #[cfg(all(feature = "metrics", feature = "tracing"))]
 mod observe;
+#[cfg(feature = "http")]
+mod replay;
 #[cfg(feature = "serde")]
 mod retry;
 mod serde;
