@@ -270,6 +270,11 @@ fn a_body_costs_five_allocations_and_the_list_of_what_is_kept() {
         counted.count_total
     };
     assert_eq!((allocations(false), allocations(true)), (5, 7));
+
+    let body = ReplayBody::new(Line::new([data("ab")]).body());
+    drop(body.clone());
+    let clones = measure(|| (0..100).for_each(|_| drop(body.clone())));
+    assert_eq!(clones.count_total, 0, "a dropped clone leaves nothing behind");
 }
 
 #[test]

@@ -149,11 +149,9 @@ impl Run {
     fn compare(&self) {
         for (body, reader) in self.bodies.iter().zip(&self.model.readers) {
             let (Some((body, _)), Some((next, over))) = (body, reader) else { continue };
-            if *next == 0 {
-                let whole = !over && !self.model.failed && self.model.lost == 0;
-                assert_eq!(body.can_replay(), whole);
-                assert_eq!(body.replay().is_some(), whole);
-            }
+            let whole = !over && !self.model.failed && self.model.lost == 0;
+            assert_eq!(body.can_replay(), whole);
+            assert_eq!(body.replay().is_some(), whole);
             if body.is_end_stream() {
                 assert!(self.line.left() == 0 && *next == self.model.come.len());
                 assert_eq!(body.size_hint().exact(), Some(0));
