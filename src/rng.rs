@@ -9,7 +9,7 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-/// Draws for jitter and for partial admission.
+/// Draws for jitter, for partial admission, and for identifiers.
 pub(crate) struct Rng(SmallRng);
 
 impl Rng {
@@ -20,6 +20,12 @@ impl Rng {
 
     /// Uniform in `[0, 1)`.
     pub(crate) fn fraction(&mut self) -> f64 {
+        self.0.random()
+    }
+
+    /// 128 random bits.
+    #[allow(dead_code, reason = "identifiers are drawn by the leaves alone")]
+    pub(crate) fn bits(&mut self) -> u128 {
         self.0.random()
     }
 

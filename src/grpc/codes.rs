@@ -1,13 +1,14 @@
 //! [`Codes`]: judges gRPC calls.
 
 use http::{HeaderMap, Response, StatusCode};
-use tonic::{Code, Status};
+use tonic::Code;
 
 use crate::classify::{Class, Classify, ClassifyEnd, DefaultClassifier, End, Verdict, of_error};
-use crate::grpc::pushback;
+use crate::grpc::{pushback, status};
+use crate::http::AsError;
 use crate::rejected::Rejected;
 
-const GRPC_STATUS: &str = "grpc-status";
+pub(super) const GRPC_STATUS: &str = "grpc-status";
 
 /// Judges gRPC calls by their status code.
 ///
@@ -36,7 +37,8 @@ const GRPC_STATUS: &str = "grpc-status";
 ///
 /// # Around a generated client: `tonic::Response`
 ///
-/// There an answer is a success and the error is a [`Status`].
+/// There an answer is a success, and the error is a [`Status`](tonic::Status), or has one among
+/// its sources.
 ///
 /// ```
 /// use buttress::{Class, Classify, grpc::Codes};
@@ -85,14 +87,19 @@ where
     }
 }
 
-impl<T> Classify<tonic::Response<T>, Status> for Codes {
-    fn classify(&self, outcome: Result<&tonic::Response<T>, &Status>) -> Class {
-        match outcome {
-            Ok(_) => Class::Success,
-            Err(status) => match Rejected::find(status) {
-                Some(rejected) => of_error(rejected),
-                None => of_code(status.code(), status.metadata().as_ref()),
-            },
+impl<T, E> Classify<tonic::Response<T>, E> for Codes
+where
+    E: AsError,
+{
+    fn classify(&self, outcome: Result<&tonic::Response<T>, &E>) -> Class {
+        let error = match outcome {
+            Ok(_) => return Class::Success,
+            Err(error) => error.as_error(),
+        };
+        match (Rejected::find(error), status::find(error)) {
+            (Some(rejected), _) => of_error(rejected),
+            (None, Some(status)) => of_code(status.code(), status.metadata().as_ref()),
+            (None, None) => Class::Transient,
         }
     }
 }
@@ -149,6 +156,7 @@ mod tests {
     use crate::{Error, Reason};
     use std::convert::Infallible;
     use std::time::Duration;
+    use tonic::Status;
 
     type Answer = Response<()>;
 

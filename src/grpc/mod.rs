@@ -78,7 +78,9 @@ mod extended;
 mod named;
 mod pushback;
 mod respond;
+mod retry;
 mod status;
 
 pub use codes::Codes;
 pub use respond::{TrailersOnly, respond};
+pub use retry::{Always, IsIdempotent, Paths, RetryPolicy, Undeclared};

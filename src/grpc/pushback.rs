@@ -9,10 +9,30 @@ use crate::rejected::{Reason, Rejected};
 
 pub(super) const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// When the sender of `headers` wants to be asked again. A negative value, which asks for no
-/// further attempt, is no hint, and neither is rubbish.
+/// What a server says about a further attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushback {
+    /// After exactly this long.
+    After(Duration),
+    /// Not at all: it said a negative number, or nothing that makes sense
+    /// ([gRPC A6](https://github.com/grpc/proposal/blob/master/A6-client-retries.md)).
+    Never,
+}
+
+pub(super) fn read(headers: &HeaderMap) -> Option<Pushback> {
+    let mut values = headers.get_all(PUSHBACK).iter();
+    let first = values.next()?;
+    // Said twice, it makes no sense.
+    Some(if values.next().is_some() { Pushback::Never } else { parse(first.as_bytes()) })
+}
+
+/// When the sender of `headers` wants to be asked again, if it does: for those who may ask later
+/// than that, and who should not be kept away for a day by one header.
 pub(super) fn hint(headers: &HeaderMap) -> Option<Duration> {
-    parse(headers.get(PUSHBACK)?.as_bytes())
+    match read(headers)? {
+        Pushback::After(wait) => Some(wait.min(LONGEST_HINT)),
+        Pushback::Never => None,
+    }
 }
 
 /// What a refusal says in milliseconds, rounded up: its wait where it knows one.
@@ -25,13 +45,11 @@ pub(super) fn of(rejected: &Rejected) -> Option<u64> {
     Some(u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
 }
 
-fn parse(value: &[u8]) -> Option<Duration> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    // Digits too many to hold are a long time, not rubbish.
-    let millis = std::str::from_utf8(value).ok()?.parse().unwrap_or(u64::MAX);
-    Some(Duration::from_millis(millis).min(LONGEST_HINT))
+fn parse(value: &[u8]) -> Pushback {
+    // `u64::from_str` alone would take a sign.
+    let digits = value.iter().all(u8::is_ascii_digit);
+    let millis = digits.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten();
+    millis.map_or(Pushback::Never, |millis| Pushback::After(Duration::from_millis(millis)))
 }
 
 #[cfg(test)]
@@ -39,15 +57,33 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn headers(values: &[&'static str]) -> HeaderMap {
+        let pushback = http::HeaderName::from_static(PUSHBACK);
+        values.iter().map(|value| (pushback.clone(), value.parse().unwrap())).collect()
+    }
+
     #[test]
-    fn milliseconds_are_read_and_rubbish_is_ignored() {
-        assert_eq!(parse(b"0"), Some(Duration::ZERO));
-        assert_eq!(parse(b"1500"), Some(Duration::from_millis(1500)));
-        assert_eq!(parse(b"300001"), Some(LONGEST_HINT));
-        assert_eq!(parse(b"99999999999999999999999"), Some(LONGEST_HINT));
-        for rubbish in ["", "-1", "+1", "1.5", " 1", "1s"] {
-            assert_eq!(parse(rubbish.as_bytes()), None, "{rubbish:?}");
+    fn milliseconds_are_exact_and_anything_else_means_never() {
+        let after = |millis| Some(Pushback::After(Duration::from_millis(millis)));
+        assert_eq!(read(&headers(&[])), None);
+        assert_eq!(read(&headers(&["0"])), after(0));
+        assert_eq!(read(&headers(&["1500"])), after(1500));
+        assert_eq!(read(&headers(&["86400000"])), after(86_400_000));
+        assert_eq!(read(&headers(&["18446744073709551615"])), after(u64::MAX));
+        for never in ["", "-1", "-0", "+1", "1.5", " 1", "1s", "soon", "18446744073709551616"] {
+            assert_eq!(read(&headers(&[never])), Some(Pushback::Never), "{never:?}");
         }
+        assert_eq!(read(&headers(&["10", "10"])), Some(Pushback::Never));
+    }
+
+    #[test]
+    fn a_hint_is_capped_and_never_is_none() {
+        assert_eq!(hint(&headers(&["1500"])), Some(Duration::from_millis(1500)));
+        assert_eq!(hint(&headers(&["300001"])), Some(LONGEST_HINT));
+        for none in ["-1", "soon"] {
+            assert_eq!(hint(&headers(&[none])), None);
+        }
+        assert_eq!(hint(&headers(&[])), None);
     }
 
     #[test]
@@ -65,11 +101,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic_or_ask_for_more_than_the_longest_hint(
+        fn only_a_number_that_is_not_negative_says_when(
             value in prop_oneof![any::<Vec<u8>>(), "-?[0-9]{0,30}".prop_map(String::into_bytes)],
         ) {
-            if let Some(wait) = parse(&value) {
-                prop_assert!(wait <= LONGEST_HINT);
+            if let Pushback::After(wait) = parse(&value) {
+                let digits = std::str::from_utf8(&value).unwrap().trim_start_matches('0');
+                let said = wait.as_millis().to_string();
+                prop_assert_eq!(said.trim_start_matches('0'), digits);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Refusals as [`tonic::Status`], and back.
 
+use std::error::Error as StdError;
+use std::iter::successors;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -8,7 +10,7 @@ use tonic::{Code, Status};
 
 use crate::error::{BoxError, Error, IntoRejected, Rejectable};
 use crate::grpc::pushback::{self, PUSHBACK};
-use crate::http::REFUSAL;
+use crate::http::{AsError, REFUSAL};
 use crate::rejected::{Reason, Rejected};
 
 /// The status that says a refusal. The refusal itself is its source, so
@@ -34,6 +36,17 @@ impl Rejectable for Status {
     fn rejected(&self) -> Option<&Rejected> {
         Rejected::find(self)
     }
+}
+
+impl AsError for Status {
+    fn as_error(&self) -> &(dyn StdError + 'static) {
+        self
+    }
+}
+
+/// The status in `error` or in any of its sources.
+pub(super) fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Status> {
+    successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 impl IntoRejected for Status {

@@ -133,6 +133,7 @@ mod extended;
 mod hold;
 mod replay;
 mod respond;
+mod retry;
 mod retry_after;
 mod statuses;
 
@@ -141,9 +142,12 @@ pub(crate) use respond::Render;
 #[cfg(all(test, feature = "grpc"))]
 pub(crate) use respond::every_reason;
 #[cfg(feature = "grpc")]
+pub(crate) use retry::{copy, mark, never_sent};
+#[cfg(feature = "grpc")]
 pub(crate) use retry_after::LONGEST_HINT;
 
 pub use hold::{HeldBody, HoldBody, HoldFuture, Holding};
 pub use replay::{Replay, ReplayBody};
 pub use respond::{Problem, REFUSAL, Respond, RespondFuture, RespondLayer, ResponseBody, respond};
+pub use retry::{AsError, BySource, RetryPolicy, Unsent};
 pub use statuses::Statuses;

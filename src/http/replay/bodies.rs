@@ -14,7 +14,7 @@ use crate::http::ReplayBody;
 #[diagnostic::on_unimplemented(
     message = "the request body `{Self}` cannot be sent a second time",
     label = "`{Self}` is gone once it has been sent",
-    note = "keep what it streams: put `.map_request(|request: http::Request<_>| request.map(buttress::http::ReplayBody::new))` above the layer"
+    note = "keep what it streams: put `.map_request(|request: http::Request<_>| request.map(buttress::http::ReplayBody::new))` above the layer, or `.map_request(buttress::http::ReplayBody::wrap)` for short"
 )]
 pub trait Replay: Sized {
     /// A copy that starts from the beginning, made before this one is sent; `None` where it is

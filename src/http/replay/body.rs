@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::error::BoxError;
@@ -81,6 +82,12 @@ impl<B: Body> ReplayBody<B> {
         let size = body.size_hint();
         let state = Mutex::new(State::new(Box::pin(body), size, CAP));
         Self { shared: Some(Arc::new(Shared { state, wakers: Arc::default() })), slot: 0 }
+    }
+
+    /// The same for the body of a request: `.map_request(ReplayBody::wrap)`.
+    #[must_use]
+    pub fn wrap(request: Request<B>) -> Request<Self> {
+        request.map(Self::new)
     }
 }
 

@@ -1,0 +1,204 @@
+//! [`RetryPolicy`].
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use http::{HeaderMap, Response};
+use tonic::Code;
+
+use crate::classify::Class;
+use crate::grpc::codes::{Codes, GRPC_STATUS};
+use crate::grpc::pushback::{self, Pushback};
+use crate::grpc::retry::{Always, Paths, Undeclared};
+use crate::grpc::status;
+use crate::http::never_sent;
+use crate::policy::Hint;
+use crate::rejected::Rejected;
+
+pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// How many attempts came before: none, where it is missing
+/// ([gRPC A6](https://github.com/grpc/proposal/blob/master/A6-client-retries.md)).
+pub(super) const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
+
+/// Which gRPC calls may be sent again, and after which statuses.
+///
+/// # Which calls
+///
+/// - Those declared idempotent: [`idempotent`](Self::idempotent),
+///   [`idempotent_paths`](Self::idempotent_paths), [`idempotent_if`](Self::idempotent_if).
+/// - Those with `idempotency-key` metadata.
+/// - Those that ended with `UNAVAILABLE`, which says that the call may be tried again
+///   ([AIP-194](https://google.aip.dev/194)).
+/// - Those that the server invites to come again, by a `grpc-retry-pushback-ms` that is not
+///   negative ([gRPC A6](https://github.com/grpc/proposal/blob/master/A6-client-retries.md)).
+/// - Those that provably were never sent: the connection was refused, the server refused the
+///   stream, or a layer in this process refused the call before it was dispatched.
+///
+/// A call whose answer has begun is committed (gRPC A6) and is not sent again: its head came
+/// without a `grpc-status`, and messages may follow.
+///
+/// # After which statuses
+///
+/// Those that [`Codes`] calls `Transient` or `Overload`: `UNAVAILABLE`, `INTERNAL`, `UNKNOWN`,
+/// `DATA_LOSS`, `ABORTED`, `DEADLINE_EXCEEDED`, `RESOURCE_EXHAUSTED`. A refusal of a layer in this
+/// process is not tried again, unless [a classifier of your own](Self::classify) says so.
+///
+/// # When
+///
+/// After exactly as many milliseconds as `grpc-retry-pushback-ms` says; the backoff starts over.
+/// One that is negative, or makes no sense, means that there is no further attempt.
+///
+/// # Extensions and metadata
+///
+/// A [`Deadline`](crate::timeout::Deadline) in the request's extensions is the deadline of all
+/// attempts. The [`Attempt`](crate::retry::Attempt) is put there for each, which allocates. The
+/// second attempt and those after it say `grpc-previous-rpc-attempts`.
+///
+/// # In front of a channel: `http::Request`
+///
+/// Below the codec the request is a stream of bytes, which
+/// [`ReplayBody`](crate::http::ReplayBody) keeps. One stack serves all methods of a client:
+///
+/// ```
+/// use buttress::{LiftLayer, grpc::RetryPolicy, http::ReplayBody, retry::RetryLayer};
+/// use http::Request;
+/// use tonic::{Status, body::Body, transport::Endpoint};
+/// use tonic_health::pb::health_client::HealthClient;
+/// use tower::ServiceBuilder;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let reads = RetryPolicy::new().idempotent_paths(|path| path.ends_with("/Check"));
+/// let client = HealthClient::new(
+///     ServiceBuilder::new()
+///         .map_err(Status::from)
+///         .map_request(ReplayBody::<Body>::wrap)
+///         .layer(RetryLayer::new(reads))
+///         .layer(LiftLayer)
+///         // The channel takes tonic's own body only.
+///         .map_request(|request: Request<ReplayBody<_>>| request.map(Body::new))
+///         .service(Endpoint::from_static("http://localhost:50051").connect_lazy()),
+/// );
+/// # let _ = client;
+/// # }
+/// ```
+///
+/// # Around one method: `tonic::Request`
+///
+/// There the message is cloned, and the error is a `tonic::Status`, or has one among its sources.
+#[derive(Clone, Copy)]
+#[must_use]
+pub struct RetryPolicy<C = Codes, I = Undeclared> {
+    pub(super) classifier: C,
+    pub(super) idempotent: I,
+}
+
+impl RetryPolicy {
+    /// The policy as described above, with no call declared idempotent.
+    pub fn new() -> Self {
+        Self { classifier: Codes, idempotent: Undeclared }
+    }
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C, I> RetryPolicy<C, I> {
+    /// Judges the outcomes with this classifier. Default: [`Codes`].
+    pub fn classify<N>(self, classifier: N) -> RetryPolicy<N, I> {
+        RetryPolicy { classifier, idempotent: self.idempotent }
+    }
+
+    /// Every call may take effect twice. Default: nothing is known of any.
+    pub fn idempotent(self) -> RetryPolicy<C, Always> {
+        RetryPolicy { classifier: self.classifier, idempotent: Always }
+    }
+
+    /// The calls with such a path, `/package.Service/Method`, may take effect twice. In front of a
+    /// channel only: a `tonic::Request` does not know its path.
+    pub fn idempotent_paths<F>(self, paths: F) -> RetryPolicy<C, Paths<F>>
+    where
+        F: Fn(&str) -> bool,
+    {
+        RetryPolicy { classifier: self.classifier, idempotent: Paths(paths) }
+    }
+
+    /// The calls that `judge` says `true` to may take effect twice. Called with the copy that is
+    /// to be sent.
+    pub fn idempotent_if<Req, F>(self, judge: F) -> RetryPolicy<C, F>
+    where
+        F: Fn(&Req) -> bool,
+    {
+        RetryPolicy { classifier: self.classifier, idempotent: judge }
+    }
+}
+
+impl<C: fmt::Debug, I> fmt::Debug for RetryPolicy<C, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryPolicy").field("classifier", &self.classifier).finish_non_exhaustive()
+    }
+}
+
+/// What was said about a further attempt, by whoever said it.
+pub(super) enum Said<'a> {
+    /// A layer in this process refused.
+    Refusal(&'a Rejected),
+    /// The call ended with a status.
+    Status(Code, &'a HeaderMap),
+    /// The call ended with another error.
+    Error(&'a (dyn StdError + 'static)),
+    /// The answer has begun, or is no gRPC.
+    Nothing,
+}
+
+impl<'a> Said<'a> {
+    pub(super) fn by_error(error: &'a (dyn StdError + 'static)) -> Self {
+        match (Rejected::find(error), status::find(error)) {
+            (Some(rejected), _) => Self::Refusal(rejected),
+            (None, Some(status)) => Self::Status(status.code(), status.metadata().as_ref()),
+            (None, None) => Self::Error(error),
+        }
+    }
+
+    pub(super) fn by_head<B>(response: &'a Response<B>) -> Self {
+        if let Some(rejected) = response.extensions().get() {
+            return Self::Refusal(rejected);
+        }
+        match response.headers().get(GRPC_STATUS) {
+            Some(status) => Self::Status(Code::from_bytes(status.as_bytes()), response.headers()),
+            None => Self::Nothing,
+        }
+    }
+
+    /// Whether even a call that may take effect only once may be sent again.
+    pub(super) fn invites(&self) -> bool {
+        match self {
+            Self::Refusal(rejected) => !rejected.was_dispatched(),
+            Self::Status(Code::Unavailable, _) => true,
+            Self::Status(_, headers) => matches!(pushback::read(headers), Some(Pushback::After(_))),
+            Self::Error(error) => never_sent(*error),
+            Self::Nothing => false,
+        }
+    }
+
+    pub(super) fn hint(&self, class: Class) -> Hint {
+        let wait = match self {
+            Self::Status(_, headers) => match pushback::read(headers) {
+                Some(Pushback::After(wait)) => return Hint::Exactly(wait),
+                Some(Pushback::Never) => return Hint::Stop,
+                None => None,
+            },
+            Self::Refusal(rejected) => rejected.retry_after(),
+            Self::Error(_) | Self::Nothing => None,
+        };
+        match (wait, class) {
+            (Some(wait), _) | (None, Class::Overload { retry_after: Some(wait) }) => {
+                Hint::AtLeast(wait)
+            }
+            _ => Hint::None,
+        }
+    }
+}

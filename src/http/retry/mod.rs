@@ -1,0 +1,13 @@
+//! Which HTTP requests may be sent again: [`RetryPolicy`] and what it asks of errors.
+
+mod key;
+mod policy;
+mod unsent;
+
+#[cfg(feature = "grpc")]
+pub(crate) use policy::{copy, mark};
+#[cfg(feature = "grpc")]
+pub(crate) use unsent::never_sent;
+
+pub use policy::RetryPolicy;
+pub use unsent::{AsError, BySource, Unsent};

@@ -1,0 +1,218 @@
+//! [`RetryPolicy`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{Extensions, Method, Request, Response};
+
+use crate::classify::{Class, Classify};
+use crate::deadline::Deadline;
+use crate::http::retry::key::{self, IDEMPOTENCY_KEY};
+use crate::http::retry::unsent::{AsError, BySource, Unsent, never_sent};
+use crate::http::{Replay, Statuses, retry_after};
+use crate::policy::{Attempt, Hint, Policy};
+use crate::rejected::Rejected;
+use crate::rng::Rng;
+use crate::sync::{Mutex, lock};
+
+/// Which HTTP requests may be sent again, and after which answers.
+///
+/// # Which requests
+///
+/// Those whose body can be sent again ([`Replay`]) and
+///
+/// - whose method is idempotent (RFC 9110, section 9.2.2): `GET`, `HEAD`, `OPTIONS`, `TRACE`,
+///   `PUT`, `DELETE`;
+/// - or that have an `Idempotency-Key`
+///   ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/));
+///   see [`stamp_idempotency_keys`](Self::stamp_idempotency_keys);
+/// - or that provably were never sent, whatever their method: the connection was refused, an
+///   HTTP/2 server refused the stream (RFC 9113, section 8.7), a layer in this process refused the
+///   call before it was dispatched, or [`unsent`](Self::unsent) says so.
+///
+/// # After which answers
+///
+/// Those that [`Statuses`] calls `Transient` or `Overload`: 408, 429, 5xx except 501 and 505, and
+/// errors. A refusal of a layer in this process is not tried again, unless
+/// [a classifier of your own](Self::classify) says so.
+///
+/// # When
+///
+/// Not before the answer's `Retry-After`, in seconds or as a date, whatever its status. It is
+/// believed up to five minutes, and ignored where it makes no sense.
+///
+/// # Extensions
+///
+/// A [`Deadline`] in the request's extensions is the deadline of all attempts. The [`Attempt`] is
+/// put there for each. In a request without other extensions that allocates.
+///
+/// ```
+/// use axum::body::Body;
+/// use buttress::http::{ReplayBody, RetryPolicy};
+/// use buttress::{LiftLayer, retry::RetryLayer};
+/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+/// use tower::ServiceBuilder;
+///
+/// let client = ServiceBuilder::new()
+///     // Keeps what the first attempt streams, for the next.
+///     .map_request(ReplayBody::<Body>::wrap)
+///     .layer(RetryLayer::new(RetryPolicy::new().stamp_idempotency_keys()))
+///     .layer(LiftLayer)
+///     .service(Client::builder(TokioExecutor::new()).build_http::<ReplayBody<Body>>());
+/// # let _ = client;
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct RetryPolicy<C = Statuses, U = BySource> {
+    classifier: C,
+    unsent: U,
+    stamps: bool,
+    // Shared by the clones: two must not draw the same keys.
+    rng: Arc<Mutex<Rng>>,
+}
+
+impl RetryPolicy {
+    /// The policy as described above, which stamps no keys.
+    pub fn new() -> Self {
+        let rng = Arc::new(Mutex::new(Rng::new(None)));
+        Self { classifier: Statuses, unsent: BySource, stamps: false, rng }
+    }
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C, U> RetryPolicy<C, U> {
+    /// Judges the outcomes with this classifier. Default: [`Statuses`].
+    pub fn classify<N>(self, classifier: N) -> RetryPolicy<N, U> {
+        let Self { unsent, stamps, rng, .. } = self;
+        RetryPolicy { classifier, unsent, stamps, rng }
+    }
+
+    /// Says of further errors that their request was never sent, so that it may be sent again
+    /// whatever its method is.
+    ///
+    /// ```
+    /// use buttress::{Error, http::RetryPolicy};
+    /// use hyper_util::client::legacy;
+    ///
+    /// // Whatever went wrong before there was a connection: a name that does not resolve, a
+    /// // handshake that failed.
+    /// let policy = RetryPolicy::new().unsent(
+    ///     |error: &Error<legacy::Error>| matches!(error, Error::Service(error) if error.is_connect()),
+    /// );
+    /// # let _ = policy;
+    /// ```
+    pub fn unsent<E, F>(self, unsent: F) -> RetryPolicy<C, F>
+    where
+        F: Fn(&E) -> bool,
+    {
+        let Self { classifier, stamps, rng, .. } = self;
+        RetryPolicy { classifier, unsent, stamps, rng }
+    }
+
+    /// Gives each `POST` and `PATCH` without an `Idempotency-Key` a fresh one, `"<uuid>"`, which
+    /// all its attempts share; so they are sent again as idempotent requests are.
+    ///
+    /// Only for servers that honour the key: to others it is an unknown header, and an effect may
+    /// come twice. The keys are unique, not secret. Default: no keys.
+    pub fn stamp_idempotency_keys(mut self) -> Self {
+        self.stamps = true;
+        self
+    }
+
+    /// Draws the keys from this seed, so that they repeat from run to run: for tests. Default: a
+    /// seed of the operating system.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.rng = Arc::new(Mutex::new(Rng::new(Some(seed))));
+        self
+    }
+}
+
+impl<C, U, B, R, E> Policy<Request<B>, Response<R>, E> for RetryPolicy<C, U>
+where
+    B: Replay,
+    E: AsError,
+    C: Classify<Response<R>, E>,
+    U: Unsent<E>,
+{
+    fn clone_request(&self, request: &Request<B>) -> Option<Request<B>> {
+        copy(request)
+    }
+
+    fn classify(&self, outcome: Result<&Response<R>, &E>) -> Class {
+        self.classifier.classify(outcome)
+    }
+
+    fn may_resend(&self, kept: &Request<B>, outcome: Result<&Response<R>, &E>) -> bool {
+        let was_not_sent = || match outcome {
+            // A layer further in refused, and `respond` made it an answer.
+            Ok(response) => {
+                response.extensions().get().is_some_and(|r: &Rejected| !r.was_dispatched())
+            }
+            Err(error) => never_sent(error.as_error()) || self.unsent.is_unsent(error),
+        };
+        let is_idempotent =
+            kept.method().is_idempotent() || kept.headers().contains_key(IDEMPOTENCY_KEY);
+        kept.body().can_replay() && (is_idempotent || was_not_sent())
+    }
+
+    fn hint(&self, outcome: Result<&Response<R>, &E>, class: Class) -> Hint {
+        let said = match outcome {
+            Ok(response) => retry_after::hint(response.headers()),
+            Err(error) => Rejected::find(error.as_error()).and_then(Rejected::retry_after),
+        };
+        let wait = match class {
+            Class::Overload { retry_after } => said.or(retry_after),
+            _ => said,
+        };
+        wait.map_or(Hint::None, Hint::AtLeast)
+    }
+
+    fn prepare(&self, request: &mut Request<B>) {
+        let takes_a_key = matches!(*request.method(), Method::POST | Method::PATCH);
+        if self.stamps && takes_a_key && !request.headers().contains_key(IDEMPOTENCY_KEY) {
+            let key = key::fresh(&mut lock(&self.rng));
+            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+        }
+    }
+
+    fn deadline(&self, request: &Request<B>) -> Option<Deadline> {
+        request.extensions().get().copied()
+    }
+
+    fn mark(&self, request: &mut Request<B>, attempt: Attempt) {
+        mark(request.extensions_mut(), attempt);
+    }
+}
+
+impl<C: fmt::Debug, U> fmt::Debug for RetryPolicy<C, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryPolicy")
+            .field("classifier", &self.classifier)
+            .field("stamps", &self.stamps)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request that can be sent in place of this one.
+pub(crate) fn copy<B: Replay>(request: &Request<B>) -> Option<Request<B>> {
+    let mut copy = Request::new(request.body().replay()?);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    copy.headers_mut().clone_from(request.headers());
+    copy.extensions_mut().clone_from(request.extensions());
+    Some(copy)
+}
+
+/// Replaced in place where there is one already: no allocation.
+pub(crate) fn mark(extensions: &mut Extensions, attempt: Attempt) {
+    match extensions.get_mut() {
+        Some(mark) => *mark = attempt,
+        None => drop(extensions.insert(attempt)),
+    }
+}
