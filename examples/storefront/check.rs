@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use crate::report::{PhaseReport, Report, share};
-use crate::script::Mood;
+use crate::script::{Mood, Script};
 use crate::table::recovery;
 
 const CATALOG_GOODPUT: f64 = 0.99;
 const PAYMENTS_SHARE: f64 = 0.05;
 const RECOVERY: Duration = Duration::from_secs(6);
+const NAIVE_AMPLIFICATION: f64 = 2.5;
+const AMPLIFICATION: f64 = 1.25;
+const SOONER: f64 = 5.0;
+/// Shorter than this, a line that was never long and one that was short at once are the same.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// A promise, and what the run found.
 #[derive(Debug)]
@@ -19,13 +24,21 @@ pub(crate) struct Promise {
 }
 
 /// Judges a run. `metrics` is what the protected storefront's `/metrics` said at its end.
-pub(crate) fn promises(naked: &Report, protected: &Report, metrics: &str) -> Vec<Promise> {
+pub(crate) fn promises(
+    script: &Script,
+    naked: &Report,
+    protected: &Report,
+    metrics: &str,
+) -> Vec<Promise> {
     vec![
         catalog_unharmed(protected),
         trouble_is_real(naked),
         payments_spared(protected),
         checkout_recovers(protected),
         metrics_tell(protected, metrics),
+        retries_bounded(protected),
+        retries_multiply(naked),
+        payments_recovers(script, naked, protected),
     ]
 }
 
@@ -94,20 +107,54 @@ fn metrics_tell(protected: &Report, metrics: &str) -> Promise {
     }
 }
 
+fn retries_bounded(protected: &Report) -> Promise {
+    let most = protected.phases.iter().map(amplification).fold(0.0, f64::max);
+    Promise {
+        text: "payments never receives more than 1.25 attempts for each call",
+        kept: most <= AMPLIFICATION,
+        found: format!("at most {most:.2}"),
+    }
+}
+
+fn retries_multiply(naked: &Report) -> Promise {
+    let errors = naked.phases.iter().filter(|phase| phase.phase.mood == Mood::Errors);
+    let most = errors.map(amplification).fold(0.0, f64::max);
+    Promise {
+        text: "... and from the naked storefront at least 2.5 while it fails",
+        kept: most >= NAIVE_AMPLIFICATION,
+        found: format!("{most:.2}"),
+    }
+}
+
+fn amplification(phase: &PhaseReport) -> f64 {
+    phase.routes[0].amplification()
+}
+
+/// What is never back within the run is taken to be back at its end.
+fn payments_recovers(script: &Script, naked: &Report, protected: &Report) -> Promise {
+    let run = script.length - script.trouble_ends();
+    let times = protected.payments.unwrap_or(run).max(AT_ONCE);
+    let sooner = naked.payments.unwrap_or(run).as_secs_f64() / times.as_secs_f64();
+    Promise {
+        text: "payments is rid of its line 5 times as soon as under the naked storefront",
+        kept: protected.payments.is_some() && sooner >= SOONER,
+        found: format!("{} s, and {} s", recovery(protected.payments), recovery(naked.payments)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
     use crate::report::RouteReport;
-    use crate::script::{Route, Script};
+    use crate::script::Route;
 
     const METRICS: &str = "# TYPE buttress_rejections_total counter\n\
         buttress_rejections_total{layer=\"circuit_breaker\",name=\"payments\",reason=\"circuit_open\"} 12\n";
 
     /// Phases with this share of good `/catalog` calls and of `/checkout` calls that got through.
     fn report(catalog: usize, reached: usize, recovery: Option<u64>) -> Report {
-        let script = Script::lasting(Duration::from_secs(20));
         let refused = BTreeMap::from([("circuit_open".to_owned(), 1)]);
         let figures = |route, good, upstream_calls| RouteReport {
             route,
@@ -118,31 +165,69 @@ mod tests {
             upstream_calls,
             refused: refused.clone(),
         };
-        let phases = script.phases.iter().map(|phase| {
+        let phases = script().phases.into_iter().map(|phase| {
             let reached = if phase.mood == Mood::Refusing { reached } else { 0 };
             let routes =
                 [figures(Route::Checkout, 0, reached), figures(Route::Catalog, catalog, 1000)];
-            PhaseReport { phase: *phase, routes }
+            PhaseReport { phase, routes }
         });
         let recovery = [recovery.map(Duration::from_millis), None];
-        Report { phases: phases.collect(), recovery }
+        Report { phases: phases.collect(), recovery, payments: Some(Duration::from_millis(400)) }
+    }
+
+    fn script() -> Script {
+        Script::lasting(Duration::from_secs(20))
+    }
+
+    /// A naked storefront as bad as it should be.
+    fn naked() -> Report {
+        let mut naked = report(989, 1000, None);
+        naked.phases[2].routes[0].upstream_calls = 2500;
+        naked.payments = Some(Duration::from_secs(2));
+        naked
     }
 
     fn broken(naked: &Report, protected: &Report, metrics: &str) -> Vec<usize> {
-        let kept = promises(naked, protected, metrics).into_iter().map(|promise| promise.kept);
+        let promises = promises(&script(), naked, protected, metrics);
+        let kept = promises.into_iter().map(|promise| promise.kept);
         kept.enumerate().filter(|(_, kept)| !kept).map(|(index, _)| index).collect()
     }
 
     #[test]
     fn each_promise_can_be_broken_and_is_broken_alone() {
-        let (naked, good) = (report(989, 1000, None), report(990, 49, Some(6000)));
-        assert_eq!(broken(&naked, &good, METRICS), [0; 0]);
-        assert_eq!(broken(&naked, &report(989, 49, Some(6000)), METRICS), [0]);
-        assert_eq!(broken(&report(990, 1000, None), &good, METRICS), [1]);
-        assert_eq!(broken(&naked, &report(990, 50, Some(6000)), METRICS), [2]);
-        assert_eq!(broken(&naked, &report(990, 49, Some(6001)), METRICS), [3]);
-        assert_eq!(broken(&naked, &report(990, 49, None), METRICS), [3]);
+        let good = || report(990, 49, Some(6000));
+        assert_eq!(broken(&naked(), &good(), METRICS), [0; 0]);
+        assert_eq!(broken(&naked(), &report(989, 49, Some(6000)), METRICS), [0]);
+        let mut kind = naked();
+        for phase in &mut kind.phases {
+            phase.routes[1].good = 990;
+        }
+        assert_eq!(broken(&kind, &good(), METRICS), [1]);
+        assert_eq!(broken(&naked(), &report(990, 50, Some(6000)), METRICS), [2]);
+        assert_eq!(broken(&naked(), &report(990, 49, Some(6001)), METRICS), [3]);
+        assert_eq!(broken(&naked(), &report(990, 49, None), METRICS), [3]);
         let silent = METRICS.replace("} 12", "} 11");
-        assert_eq!(broken(&naked, &good, &silent), [4]);
+        assert_eq!(broken(&naked(), &good(), &silent), [4]);
+        let mut multiplied = good();
+        multiplied.phases[0].routes[0].upstream_calls = 1251;
+        assert_eq!(broken(&naked(), &multiplied, METRICS), [5]);
+        let mut patient = naked();
+        patient.phases[2].routes[0].upstream_calls = 2499;
+        assert_eq!(broken(&patient, &good(), METRICS), [6]);
+    }
+
+    #[test]
+    fn payments_has_to_recover_five_times_as_soon() {
+        let with = |naked_after: Option<u64>, protected_after: Option<u64>| {
+            let (mut naked, mut protected) = (naked(), report(990, 49, Some(6000)));
+            naked.payments = naked_after.map(Duration::from_millis);
+            protected.payments = protected_after.map(Duration::from_millis);
+            broken(&naked, &protected, METRICS).is_empty()
+        };
+        assert!(with(Some(2000), Some(400)) && !with(Some(1999), Some(400)));
+        assert!(with(Some(500), Some(0)) && !with(Some(499), Some(0)));
+        // The run ends 5 s after the trouble.
+        assert!(with(None, Some(1000)) && !with(None, Some(1001)));
+        assert!(!with(None, None));
     }
 }

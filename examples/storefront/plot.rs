@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use crate::record::{Notes, Outcome};
+use crate::record::{Notes, Outcome, Sample};
 use crate::report::share;
 use crate::script::{DEADLINE, Mood, Route, Script};
 use crate::shop::WORKERS;
@@ -73,9 +73,6 @@ fn panels(bins: &Bins, naked: &Notes, protected: &Notes) -> Vec<Panel> {
         naked: bins.goodput(naked, route),
         protected: bins.goodput(protected, route),
     };
-    let reached = [bins.reached(naked), bins.reached(protected)];
-    let peak = reached.iter().flatten().flatten().copied().fold(200.0, f64::max);
-    let [naked_reached, protected_reached] = reached;
     vec![
         goodput(Route::Catalog, "needs only the healthy catalog service"),
         goodput(Route::Checkout, "needs payments"),
@@ -84,18 +81,29 @@ fn panels(bins: &Bins, naked: &Notes, protected: &Notes) -> Vec<Panel> {
             unit: "workers",
             top: 40.0,
             step: 10.0,
-            naked: bins.busy(naked),
-            protected: bins.busy(protected),
+            naked: bins.samples(naked, |sample| sample.workers),
+            protected: bins.samples(protected, |sample| sample.workers),
         },
-        Panel {
-            title: "Calls that reach payments, refused attempts to connect among them".to_owned(),
-            unit: "calls/s",
-            top: (peak / 200.0).ceil() * 200.0,
-            step: 200.0,
-            naked: naked_reached,
-            protected: protected_reached,
-        },
+        as_high_as_needed(
+            "Calls that reach payments, refused attempts to connect among them",
+            "calls/s",
+            [bins.reached(naked), bins.reached(protected)],
+        ),
+        as_high_as_needed(
+            "Calls that stand in line at payments, most of them given up by their callers",
+            "calls",
+            [naked, protected].map(|notes| bins.samples(notes, |sample| sample.in_line)),
+        ),
     ]
+}
+
+/// A panel of counts, with four to eight ticks up to the highest of them.
+fn as_high_as_needed(title: &str, unit: &'static str, [naked, protected]: [Series; 2]) -> Panel {
+    let peak = naked.iter().chain(&protected).flatten().copied().fold(40.0, f64::max);
+    let steps = [10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0];
+    let step = steps.into_iter().find(|step| peak / step <= 6.0).unwrap_or(peak);
+    let top = (peak / step).ceil() * step;
+    Panel { title: title.to_owned(), unit, top, step, naked, protected }
 }
 
 /// The run cut into equal stretches.
@@ -139,8 +147,8 @@ impl Bins {
         bins.into_iter().map(|(good, all)| Some(share(good, all)? * 100.0)).collect()
     }
 
-    fn busy(&self, notes: &Notes) -> Series {
-        let bins = self.gather(notes.busy.iter().map(|busy| (busy.at, busy.workers)));
+    fn samples(&self, notes: &Notes, of: impl Fn(&Sample) -> usize) -> Series {
+        let bins = self.gather(notes.samples.iter().map(|sample| (sample.at, of(sample))));
         bins.into_iter().map(|(sum, samples)| share(sum, samples)).collect()
     }
 
@@ -156,7 +164,7 @@ fn head(out: &mut String) -> fmt::Result {
     writeln!(
         out,
         r##"<text x="{LEFT}" y="36" font-size="21" font-weight="bold">The same traffic and the same trouble, without and with buttress</text>
-<text x="{LEFT}" y="60" fill="#495057">Two storefronts, each with its own payments service. In the protected one, calls to payments pass a circuit breaker, a bulkhead and a timeout.</text>"##
+<text x="{LEFT}" y="60" fill="#495057">Two storefronts, each with its own payments service. Naked: three retries at once. Protected: retry with a budget, circuit breaker, bulkhead, timeout.</text>"##
     )?;
     for (x, colour, width, label) in
         [(LEFT, NAKED, 5.0, "naked"), (LEFT + 110.0, PROTECTED, 2.5, "protected by buttress")]

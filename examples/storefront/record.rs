@@ -38,11 +38,14 @@ pub(crate) struct Reached {
     pub(crate) at: Duration,
 }
 
-/// The workers of the storefront that were busy at one moment.
+/// How it looked at one moment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Busy {
+pub(crate) struct Sample {
     pub(crate) at: Duration,
+    /// The workers of the storefront that were busy.
     pub(crate) workers: usize,
+    /// The calls that stood in line at payments.
+    pub(crate) in_line: usize,
 }
 
 /// Everything that was noted about one storefront.
@@ -50,7 +53,7 @@ pub(crate) struct Busy {
 pub(crate) struct Notes {
     pub(crate) calls: Vec<Call>,
     pub(crate) reached: Vec<Reached>,
-    pub(crate) busy: Vec<Busy>,
+    pub(crate) samples: Vec<Sample>,
     /// The longest that the load generator was behind its schedule.
     pub(crate) lag: Duration,
 }
@@ -85,9 +88,9 @@ impl Record {
         self.with(|notes| notes.reached.push(Reached { route, at }));
     }
 
-    pub(crate) fn busy(&self, workers: usize) {
+    pub(crate) fn sample(&self, workers: usize, in_line: usize) {
         let at = self.now();
-        self.with(|notes| notes.busy.push(Busy { at, workers }));
+        self.with(|notes| notes.samples.push(Sample { at, workers, in_line }));
     }
 
     pub(crate) fn lag(&self, lag: Duration) {

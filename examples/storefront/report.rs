@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::record::{Call, Notes, Outcome};
+use crate::record::{Call, Notes, Outcome, Sample};
 use crate::script::{Phase, Route, Script};
 
 /// Goodput from which on a route counts as recovered.
 pub(crate) const RECOVERED: f64 = 0.95;
+
+/// The longest line at payments that is no sign of trouble: two calls for each of its workers, who
+/// serve them in 60 ms.
+const SHORT_LINE: usize = 20;
 
 /// What one storefront's run came to.
 #[derive(Debug)]
@@ -18,6 +22,9 @@ pub(crate) struct Report {
     /// For each route in the order of [`Route::ALL`]: from the start of the last phase until the
     /// goodput was back for good; `None` where it never was.
     pub(crate) recovery: [Option<Duration>; 2],
+    /// From the end of the trouble until the line at payments was short for good; `None` where it
+    /// never was.
+    pub(crate) payments: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -46,6 +53,11 @@ impl RouteReport {
     pub(crate) fn goodput(&self) -> f64 {
         share(self.good, self.offered).unwrap_or(1.0)
     }
+
+    /// Calls that reached the service behind the route for each call of a customer.
+    pub(crate) fn amplification(&self) -> f64 {
+        share(self.upstream_calls, self.offered).unwrap_or(0.0)
+    }
 }
 
 impl Report {
@@ -55,7 +67,7 @@ impl Report {
             routes: Route::ALL.map(|route| within(phase, route, notes)),
         });
         let recovery = Route::ALL.map(|route| recovery(script, route, &notes.calls));
-        Self { phases: phases.collect(), recovery }
+        Self { phases: phases.collect(), recovery, payments: line_recovery(script, &notes.samples) }
     }
 
     pub(crate) fn to_json(&self) -> Value {
@@ -66,7 +78,11 @@ impl Report {
         });
         let seconds = self.recovery.map(|recovery| json!(recovery.map(|time| rounded(time, 1.0))));
         let recovery: Map<_, _> = Route::ALL.map(path).into_iter().zip(seconds).collect();
-        json!({ "phases": phases.collect::<Vec<_>>(), "recovery_s": recovery })
+        json!({
+            "phases": phases.collect::<Vec<_>>(),
+            "recovery_s": recovery,
+            "payments_recovery_s": self.payments.map(|time| rounded(time, 1.0)),
+        })
     }
 }
 
@@ -78,6 +94,7 @@ impl RouteReport {
             "p50_ms": self.p50.map(|latency| rounded(latency, 1e3)),
             "p99_ms": self.p99.map(|latency| rounded(latency, 1e3)),
             "upstream_calls": self.upstream_calls,
+            "amplification": (self.amplification() * 100.0).round() / 100.0,
             "refused": self.refused,
         })
     }
@@ -151,6 +168,26 @@ fn recovery(script: &Script, route: Route, calls: &[Call]) -> Option<Duration> {
     since
 }
 
+/// How long after the end of the trouble the line at payments was short, and stayed so to the end:
+/// on average over a quarter of a window.
+fn line_recovery(script: &Script, samples: &[Sample]) -> Option<Duration> {
+    let (width, mut end) = (script.window() / 4, script.length);
+    let is_short = |end: Duration| {
+        let window = end.saturating_sub(width)..end;
+        let lines = samples.iter().filter(|sample| window.contains(&sample.at));
+        let (sum, count) = lines.fold((0, 0), |(sum, n), sample| (sum + sample.in_line, n + 1));
+        sum <= SHORT_LINE * count
+    };
+    let mut since = None;
+    while let Some(time) = end.checked_sub(script.trouble_ends())
+        && is_short(end)
+    {
+        since = Some(time);
+        end = end.saturating_sub(width / 5);
+    }
+    since
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +240,29 @@ mod tests {
         assert_eq!(seconds_to_recover(at_the_end), None);
     }
 
+    /// The line at payments is as long as `length` says at a time since the end of the trouble.
+    fn seconds_until_the_line_is_short(length: impl Fn(f64) -> usize) -> Option<f64> {
+        let (script, mut notes) = notes(|_| false);
+        let mut at = Duration::ZERO;
+        while at < script.length {
+            let since = at.saturating_sub(script.trouble_ends()).as_secs_f64();
+            notes.samples.push(Sample { at, workers: 0, in_line: length(since) });
+            at += STEP;
+        }
+        Report::new(&script, &notes).payments.map(|time| time.as_secs_f64())
+    }
+
+    #[test]
+    fn payments_has_recovered_when_its_line_is_short_for_good() {
+        assert_eq!(seconds_until_the_line_is_short(|_| SHORT_LINE), Some(0.0));
+        let back = seconds_until_the_line_is_short(|at| if at < 1.0 { 40 } else { 0 }).unwrap();
+        assert!((1.1..1.2).contains(&back), "half of a window of a quarter of a second: {back}");
+        let relapse = |at: f64| if (2.0..2.5).contains(&at) { 100 } else { 0 };
+        let back = seconds_until_the_line_is_short(relapse).unwrap();
+        assert!((2.5..2.8).contains(&back), "{back}");
+        assert_eq!(seconds_until_the_line_is_short(|_| SHORT_LINE + 1), None);
+    }
+
     #[test]
     fn calls_count_in_the_phase_in_which_they_were_due() {
         let (script, notes) =
@@ -239,11 +299,20 @@ mod tests {
             for route in Route::ALL {
                 let figures = phase["routes"][route.path()].as_object().unwrap();
                 let keys: Vec<_> = figures.keys().map(String::as_str).collect();
-                let wanted = ["good", "offered", "p50_ms", "p99_ms", "refused", "upstream_calls"];
+                let wanted = [
+                    "amplification",
+                    "good",
+                    "offered",
+                    "p50_ms",
+                    "p99_ms",
+                    "refused",
+                    "upstream_calls",
+                ];
                 assert_eq!(keys, wanted);
                 assert_eq!(figures["p50_ms"], 10.0);
             }
         }
         assert_eq!(document["recovery_s"], json!({ "/checkout": 0.0, "/catalog": 0.0 }));
+        assert_eq!(document["payments_recovery_s"], json!(0.0));
     }
 }

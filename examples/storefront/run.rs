@@ -12,7 +12,7 @@ use tower::BoxError;
 use crate::record::{Notes, Record};
 use crate::script::{Arrival, Route, Script, arrivals};
 use crate::shop::{self, Dependency, Shop};
-use crate::upstream::Upstream;
+use crate::upstream::{Capacity, Upstream};
 use crate::{load, stack};
 
 /// Fixed, so that every run sees the same traffic.
@@ -57,10 +57,10 @@ async fn storefront(
     recorder: PrometheusHandle,
 ) -> Result<Run, BoxError> {
     let name = if protect { "protected" } else { "naked" };
-    let payments = Upstream::start(Route::Checkout, millis(15)..millis(35), SEED, record.clone())?;
-    let catalog = Upstream::start(Route::Catalog, millis(2)..millis(6), SEED, record.clone())?;
+    let payments = Upstream::start(Route::Checkout, payments(script), SEED, record.clone())?;
+    let catalog = Upstream::start(Route::Catalog, catalog(), SEED, record.clone())?;
     let client = shop::client(Route::Checkout, record.clone());
-    let service = if protect { stack::protected(client) } else { stack::naked(client) };
+    let service = if protect { stack::protected(client) } else { stack::naive(client) };
     let to_payments = Dependency {
         method: Method::POST,
         uri: format!("http://{}/payments", payments.address()).parse()?,
@@ -69,13 +69,13 @@ async fn storefront(
     let to_catalog = Dependency {
         method: Method::GET,
         uri: format!("http://{}/catalog", catalog.address()).parse()?,
-        service: stack::naked(shop::client(Route::Catalog, record.clone())),
+        service: stack::plain(shop::client(Route::Catalog, record.clone())),
     };
     let shop = Shop::open(name, to_payments, to_catalog, recorder).await?;
     tokio::join!(
         load::generate(traffic, shop.address, &record),
         direct(script, &payments, &record),
-        watch(script, &shop, &record),
+        watch(script, &shop, &payments, &record),
     );
     let metrics = load::scrape(shop.address).await?;
     shop.close();
@@ -83,6 +83,21 @@ async fn storefront(
     catalog.stop().await?;
     let notes = record.with(std::mem::take);
     Ok(Run { notes, metrics })
+}
+
+/// 333 calls a second at most: the traffic is three quarters of what it can do.
+fn payments(script: &Script) -> Capacity {
+    Capacity {
+        pace: millis(20)..millis(40),
+        workers: 10,
+        fails_one_in: Some(50),
+        cold_for: script.cold(),
+    }
+}
+
+fn catalog() -> Capacity {
+    let (pace, cold_for) = (millis(2)..millis(6), Duration::ZERO);
+    Capacity { pace, workers: 100, fails_one_in: None, cold_for }
 }
 
 fn millis(millis: u64) -> Duration {
@@ -97,12 +112,12 @@ async fn direct(script: &Script, payments: &Upstream, record: &Record) {
     }
 }
 
-/// Notes how many workers are busy.
-async fn watch(script: &Script, shop: &Shop, record: &Record) {
+/// Notes how many workers are busy, and how long the line at payments is.
+async fn watch(script: &Script, shop: &Shop, payments: &Upstream, record: &Record) {
     let mut tick = interval(millis(20));
     while record.now() < script.length {
         tick.tick().await;
-        record.busy(shop.busy_workers());
+        record.sample(shop.busy_workers(), payments.in_line());
     }
 }
 

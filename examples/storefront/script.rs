@@ -80,6 +80,16 @@ impl Script {
         &self.phases[self.phases.len() - 1]
     }
 
+    /// For how long payments is as slow as can be after it has come back: its caches are empty.
+    pub(crate) fn cold(&self) -> Duration {
+        (self.length / 20).min(Duration::from_secs(2))
+    }
+
+    /// When payments is itself again: whatever is wrong from here on is not its fault.
+    pub(crate) fn trouble_ends(&self) -> Duration {
+        self.last().start + self.cold()
+    }
+
     /// What the figures over time are taken over: a second, or a twentieth of a shorter run.
     pub(crate) fn window(&self) -> Duration {
         (self.length / 20).min(Duration::from_secs(1))

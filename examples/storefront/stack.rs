@@ -1,24 +1,27 @@
-//! The calls to the services behind the storefront, as they are and protected.
+//! The calls to the services behind the storefront: plain, as people write them, and protected.
 
 use std::time::Duration;
 
 use axum::body::Body;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
-use buttress::http::{Statuses, respond};
+use buttress::http::{RetryPolicy, Statuses, respond};
 use buttress::observe::MetricsObserver;
-use buttress::timeout::TimeoutLayer;
+use buttress::retry::{Backoff, Budget, RetryLayer};
+use buttress::timeout::{Deadline, FromRequest, TimeoutLayer};
 use bytes::Bytes;
+use http::Request;
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::Connect;
+use tokio::time::timeout;
 use tower::util::BoxCloneSyncService;
-use tower::{BoxError, ServiceBuilder, ServiceExt};
+use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 
 use crate::shop::Outbound;
 
 /// Calls the service with nothing in between.
-pub(crate) fn naked<C>(client: Client<C, Full<Bytes>>) -> Outbound
+pub(crate) fn plain<C>(client: Client<C, Full<Bytes>>) -> Outbound
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
@@ -27,13 +30,47 @@ where
     )
 }
 
-/// Calls payments through a circuit breaker, a bulkhead and a timeout: all that the protected
-/// storefront has and the naked one lacks.
+/// What the customer's 500 ms leave to each of four attempts.
+const A_QUARTER: Duration = Duration::from_millis(125);
+
+/// Calls payments as people write it: a timeout, and three retries at once.
+pub(crate) fn naive<C>(client: Client<C, Full<Bytes>>) -> Outbound
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    let client = plain(client);
+    BoxCloneSyncService::new(service_fn(move |request: Request<Full<Bytes>>| {
+        let client = client.clone();
+        async move {
+            let mut retries = 3;
+            loop {
+                let attempt = client.clone().oneshot(request.clone());
+                match timeout(A_QUARTER, attempt).await {
+                    Ok(Ok(answer)) if !answer.status().is_server_error() => return Ok(answer),
+                    last if retries == 0 => return last?,
+                    _ => retries -= 1,
+                }
+            }
+        }
+    }))
+}
+
+/// Calls payments through a retry, a circuit breaker, a bulkhead and a timeout.
 pub(crate) fn protected<C>(client: Client<C, Full<Bytes>>) -> Outbound
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
     let metrics = MetricsObserver::new();
+    // A payment is a POST: only a key that all attempts share makes it fit to be sent again.
+    let retry = RetryLayer::builder(RetryPolicy::new().stamp_idempotency_keys())
+        .name("payments")
+        .max_attempts(3)
+        .backoff(Backoff::exponential(Duration::from_millis(20), Duration::from_millis(200)))
+        .min_attempt(Duration::from_millis(50))
+        // Payments gets at most a tenth more than the customers ask for, whatever happens to it.
+        .budget(Budget::ratio(0.1).at_least(2))
+        .observe(metrics.clone())
+        .build();
     let breaker = CircuitBreakerLayer::builder()
         .name("payments")
         .classify(Statuses)
@@ -48,21 +85,30 @@ where
         .close_after(3)
         .observe(metrics.clone())
         .build();
-    // In calm, 250 calls a second of 25 ms each need about 6 slots. With payments ten times as
-    // slow they would take 62 of the 40 workers; these two numbers leave 8 for the other route.
-    let bulkhead = BulkheadLayer::builder(20)
+    // What payments has workers for: more would only stand in its line. In calm, 250 calls a second of
+    // 30 ms each need 8 slots; with payments ten times as slow they would take 75 of the 40
+    // workers, and all of them would be too late.
+    let bulkhead = BulkheadLayer::builder(10)
         .name("payments")
-        .queue(12)
+        .queue(16)
         .max_wait(Duration::from_millis(50))
         .observe(metrics.clone())
         .build();
-    // Just above the slowest answer that still makes sense: wait and call together end before the
-    // customer's 500 ms do.
-    let timeout =
-        TimeoutLayer::builder(Duration::from_millis(400)).name("payments").observe(metrics).build();
+    // Of one attempt: just above the slowest answer that still makes sense. The deadline, below,
+    // is what bounds all of them.
+    let attempt = TimeoutLayer::builder(Duration::from_millis(400))
+        .name("payments")
+        .deadline(FromRequest)
+        .observe(metrics)
+        .build();
 
-    let stack = ServiceBuilder::new().layer(breaker).layer(bulkhead).layer(timeout);
+    let stack = ServiceBuilder::new().layer(retry).layer(breaker).layer(bulkhead).layer(attempt);
     let payments = ServiceBuilder::new().layer(respond(stack)).service(client);
+    let payments = payments.map_request(|mut request: Request<Full<Bytes>>| {
+        // Of the customer's 500 ms, what is left when the answer has to be on its way.
+        request.extensions_mut().insert(Deadline::after(Duration::from_millis(450)));
+        request
+    });
     BoxCloneSyncService::new(
         payments.map_response(|answer| answer.map(Body::new)).map_err(BoxError::from),
     )

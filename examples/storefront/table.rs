@@ -30,6 +30,12 @@ pub(crate) fn render(
         let (naked, protected) = (recovery(*times.0), recovery(*times.1));
         writeln!(out, "  {:<9}  naked {naked:>5}   protected {protected:>5}", route.path())?;
     }
+    let (naked, protected) = (recovery(naked.payments), recovery(protected.payments));
+    writeln!(
+        out,
+        "seconds from the end of the trouble until the line at payments was short for good"
+    )?;
+    writeln!(out, "  {:<9}  naked {naked:>5}   protected {protected:>5}", "payments")?;
     writeln!(out, "\npromises of the protected storefront")?;
     for promise in promises {
         let verdict = if promise.kept { "kept" } else { "BROKEN" };
@@ -46,12 +52,13 @@ fn head(out: &mut String, script: &Script) -> fmt::Result {
          good     calls answered 2xx within {} ms of the time at which they were due\n\
          p50 p99  of all answers, in ms; one that never came is counted at the deadline\n\
          reached  calls that got through to the service behind the route, refused attempts to \
-         connect among them\n",
+         connect among them\n\
+         x        the same for each call of a customer: above 1, retries add to the load\n",
         script.length.as_secs_f64(),
         DEADLINE.as_millis(),
     )?;
-    let side = "   good    p50    p99  reached";
-    writeln!(out, "{:32}| {:<29} | protected", "", "naked")?;
+    let side = "   good    p50    p99  reached    x";
+    writeln!(out, "{:32}| {:<34} | protected", "", "naked")?;
     writeln!(out, "{:<14} {:<9} {:>6} |{side} |{side}", "phase", "route", "calls")
 }
 
@@ -80,7 +87,8 @@ fn refusals(out: &mut String, protected: &Report) -> fmt::Result {
 fn side(out: &mut String, figures: &RouteReport) -> fmt::Result {
     let good = figures.goodput() * 100.0;
     let (p50, p99) = (millis(figures.p50), millis(figures.p99));
-    write!(out, " {good:>5.1}% {p50:>6} {p99:>6} {:>8}", figures.upstream_calls)
+    let (reached, per_call) = (figures.upstream_calls, figures.amplification());
+    write!(out, " {good:>5.1}% {p50:>6} {p99:>6} {reached:>8} {per_call:>4.1}")
 }
 
 fn millis(latency: Option<Duration>) -> String {
