@@ -218,6 +218,8 @@ mod tests {
         assert!((mean(Jitter::Full, 2) - 2.0).abs() < 0.1);
         assert!((mean(Jitter::Equal, 2) - 3.0).abs() < 0.1);
         assert!((mean(Jitter::Decorrelated, 0) - 2.0).abs() < 0.1);
+        // From 1 s to three times that: the middle of 1 s and 6 s.
+        assert!((mean(Jitter::Decorrelated, 1) - 3.4).abs() < 0.15);
     }
 
     #[test]

@@ -125,6 +125,15 @@ async fn any_iterator_of_durations_can_stand_in_for_the_backoff() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_backoff_and_delays_the_last_one_named_holds() {
+    let backoff = Backoff::exponential(40 * MS, SECOND).jitter(Jitter::None);
+    let layer = plain().delays(|| [MS, MS]).backoff(backoff).build();
+    assert_eq!(millis(&pauses(&layer, [Say::Fail(1)]).await), [40, 80]);
+    let layer = plain().backoff(backoff).delays(|| [MS, MS]).build();
+    assert_eq!(millis(&pauses(&layer, [Say::Fail(1)]).await), [1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_longest_delays_are_no_error() {
     let backoff = Backoff::exponential(Duration::MAX, Duration::MAX).jitter(Jitter::None);
     let layer = plain().backoff(backoff).build();
