@@ -87,15 +87,37 @@ fn check_ratio(ratio: f64) -> Result<(), ConfigError> {
 
 /// A ratio in units of 1 / [`ONE`]: 0.3 is 3,000 of them, exactly. Nonsense becomes some number;
 /// [`BudgetConfig::check`] is there to refuse it.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 pub(super) fn units(ratio: f64) -> u32 {
-    ((ratio * ONE as f64).round() as u32).min(100 * ONE as u32)
+    ((ratio * f64::from(ONE)).round() as u32).min(100 * u32::from(ONE))
 }
 
 /// `at_least` in each second of `per`, in units.
 pub(super) fn floor(at_least: u32, per: Duration) -> i64 {
     const NANOS: u128 = 1_000_000_000;
     let per = per.min(LONGEST_PER).as_nanos();
-    let units = u128::from(at_least) * per * u128::from(ONE.unsigned_abs()) / NANOS;
+    let units = u128::from(at_least) * per * u128::from(ONE) / NANOS;
     i64::try_from(units).unwrap_or(i64::MAX / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_decimals_are_exact() {
+        for n in 1..=1_000_000 {
+            assert_eq!(units(f64::from(n) / 10_000.0), n);
+        }
+        assert_eq!((units(0.1 + 0.2), units(1.0 / 3.0)), (3_000, 3_333));
+        assert_eq!((units(f64::NAN), units(-1.0), units(1e300)), (0, 0, 1_000_000));
+    }
+
+    #[test]
+    fn the_floor_is_for_the_whole_time() {
+        assert_eq!(floor(10, Duration::from_secs(10)), 1_000_000);
+        assert_eq!(floor(10, Duration::from_millis(1_500)), 150_000);
+        assert_eq!(floor(1, Duration::from_millis(10)), 100);
+        assert!(floor(u32::MAX, Duration::MAX) > 0);
+    }
 }

@@ -34,20 +34,20 @@ impl InFlight {
 
     #[inline]
     pub(super) fn enter(&self) {
-        self.originals.mine().entered.fetch_add(1, Ordering::Relaxed);
+        // Release: whoever sees this arrival sees all departures that came before it.
+        self.originals.mine().entered.fetch_add(1, Ordering::Release);
     }
 
     #[inline]
     pub(super) fn leave(&self) {
-        // Release: whoever sees this departure sees the arrival.
-        self.originals.mine().left.fetch_add(1, Ordering::Release);
+        self.originals.mine().left.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Starts one further attempt if that keeps them within the limit.
     pub(super) fn withdraw(&self) -> bool {
         let limit = self.limit();
         let mut further = self.further.0.load(Ordering::Relaxed);
-        while (further + 1).saturating_mul(ONE.unsigned_abs()) <= limit {
+        while (further + 1).saturating_mul(ONE.into()) <= limit {
             match self.further.0.compare_exchange_weak(
                 further,
                 further + 1,
@@ -69,17 +69,17 @@ impl InFlight {
     /// How many units of further attempts could start now.
     pub(super) fn balance(&self) -> u64 {
         let further = self.further.0.load(Ordering::Acquire);
-        self.limit().saturating_sub(further.saturating_mul(ONE.unsigned_abs()))
+        self.limit().saturating_sub(further.saturating_mul(ONE.into()))
     }
 
     fn limit(&self) -> u64 {
-        let one = ONE.unsigned_abs();
+        let one = u64::from(ONE);
         self.originals().saturating_mul(self.ratio).max(self.at_least * one)
     }
 
     fn originals(&self) -> u64 {
         let entered: u64 = self.originals.iter().map(|o| o.entered.load(Ordering::Acquire)).sum();
-        let left: u64 = self.originals.iter().map(|o| o.left.load(Ordering::Acquire)).sum();
+        let left: u64 = self.originals.iter().map(|o| o.left.load(Ordering::Relaxed)).sum();
         entered.saturating_sub(left)
     }
 }

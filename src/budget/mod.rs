@@ -29,7 +29,7 @@ use crate::time;
 pub use config::BudgetConfig;
 
 /// The parts of one attempt that are counted: four decimals of a ratio mean what they say.
-const ONE: i64 = 10_000;
+const ONE: u16 = 10_000;
 
 /// Bounds how many attempts are added to the original calls, whatever fails.
 ///
@@ -76,6 +76,7 @@ struct Misplaced {
 
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // One for each budget, and never moved.
+#[repr(u8)] // Or the tag hides in a field's spare values, and every call computes it.
 enum Kind {
     Ratio(Ratio),
     InFlight(InFlight),
@@ -119,9 +120,10 @@ impl Budget {
     /// [`ratio`](Self::ratio) budget alone. Makes a new, separate budget.
     #[must_use]
     pub fn per(self, per: Duration) -> Self {
-        self.changed("budget.per", "set on a ratio budget", |config| match config {
-            BudgetConfig::Ratio { per: old, .. } => Some(*old = per),
-            _ => None,
+        self.changed("budget.per", "set on a ratio budget", |config| {
+            let BudgetConfig::Ratio { per: old, .. } = config else { return false };
+            *old = per;
+            true
         })
     }
 
@@ -130,11 +132,14 @@ impl Budget {
     /// [`in_flight`](Self::in_flight) budget (by default 3). Makes a new, separate budget.
     #[must_use]
     pub fn at_least(self, at_least: u32) -> Self {
-        self.changed("budget.at_least", "set on a ratio or in_flight budget", |config| match config
-        {
-            BudgetConfig::Ratio { at_least: old, .. }
-            | BudgetConfig::InFlight { at_least: old, .. } => Some(*old = at_least),
-            BudgetConfig::Tokens { .. } => None,
+        self.changed("budget.at_least", "set on a ratio or in_flight budget", |config| {
+            let (BudgetConfig::Ratio { at_least: old, .. }
+            | BudgetConfig::InFlight { at_least: old, .. }) = config
+            else {
+                return false;
+            };
+            *old = at_least;
+            true
         })
     }
 
@@ -142,11 +147,12 @@ impl Budget {
     /// not both nothing. Of a [`tokens`](Self::tokens) budget alone. Makes a new, separate budget.
     #[must_use]
     pub fn costs(self, transient: u32, overload: u32) -> Self {
-        self.changed("budget.costs", "set on a tokens budget", |config| match config {
-            BudgetConfig::Tokens { transient_cost, overload_cost, .. } => {
-                Some((*transient_cost, *overload_cost) = (transient, overload))
-            }
-            _ => None,
+        self.changed("budget.costs", "set on a tokens budget", |config| {
+            let BudgetConfig::Tokens { transient_cost, overload_cost, .. } = config else {
+                return false;
+            };
+            (*transient_cost, *overload_cost) = (transient, overload);
+            true
         })
     }
 
@@ -154,13 +160,12 @@ impl Budget {
         self,
         setting: &'static str,
         belongs: &'static str,
-        change: impl FnOnce(&mut BudgetConfig) -> Option<()>,
+        change: impl FnOnce(&mut BudgetConfig) -> bool,
     ) -> Self {
         let mut config = self.inner.config.clone();
-        let misplaced = match change(&mut config) {
-            Some(()) => self.inner.misplaced,
-            None => Some(Misplaced { setting, belongs }),
-        };
+        let fits = change(&mut config);
+        let misplaced =
+            if fits { self.inner.misplaced } else { Some(Misplaced { setting, belongs }) };
         Self::new(config, misplaced)
     }
 
@@ -173,7 +178,7 @@ impl Budget {
                 Kind::InFlight(InFlight::new(units(ratio), at_least))
             }
             BudgetConfig::Tokens { max, ratio, transient_cost, overload_cost } => {
-                let whole = |tokens: u32| i64::from(tokens) * ONE;
+                let whole = |tokens: u32| i64::from(tokens) * i64::from(ONE);
                 Kind::Tokens(Tokens::new(Settings {
                     max: whole(max),
                     ratio: units(ratio).into(),
@@ -194,7 +199,7 @@ impl Budget {
             Kind::InFlight(in_flight) => in_flight.balance() as f64,
             Kind::Tokens(tokens) => tokens.balance() as f64,
         };
-        units / ONE as f64
+        units / f64::from(ONE)
     }
 
     /// Refuses nonsense, for the `build` of the layer that is given this budget.
@@ -261,8 +266,10 @@ impl From<BudgetConfig> for Budget {
 
 impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = f.debug_struct("Budget");
-        out.field("config", &self.inner.config).field("available", &self.available()).finish()
+        f.debug_struct("Budget")
+            .field("config", &self.inner.config)
+            .field("available", &self.available())
+            .finish_non_exhaustive()
     }
 }
 
@@ -295,6 +302,6 @@ impl Drop for Withdrawal {
 
 impl fmt::Debug for Withdrawal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Withdrawal").field("refundable", &self.booked.is_some()).finish()
+        f.debug_struct("Withdrawal").field("booked", &self.booked).finish_non_exhaustive()
     }
 }

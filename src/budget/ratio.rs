@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::budget::ONE;
 use crate::budget::ring::{Ring, SPAN};
 use crate::budget::stripes::Stripes;
 use crate::sync::{AtomicU64, Ordering};
@@ -21,19 +20,20 @@ use crate::time::Instant;
 pub(super) struct Ratio {
     stripes: Stripes<Pending>,
     ring: Ring,
-    ratio: i64,
+    /// What an original call pays in, in units.
+    each: i64,
     start: Instant,
     width: u64,
 }
 
 impl Ratio {
-    /// `ratio` and `floor` in units of 1 / [`ONE`] attempt.
+    /// `ratio` and `floor` in units of 1/10,000 attempt.
     pub(super) fn new(ratio: u32, per: Duration, floor: i64, start: Instant) -> Self {
         let per = u64::try_from(per.as_nanos()).unwrap_or(u64::MAX);
         Self {
             stripes: Stripes::default(),
             ring: Ring::new(floor),
-            ratio: ratio.into(),
+            each: ratio.into(),
             start,
             width: per.div_ceil(SPAN).max(1),
         }
@@ -47,7 +47,11 @@ impl Ratio {
     /// An original call. Asks for the time once in a stride.
     #[inline]
     pub(super) fn deposit(&self, now: impl FnOnce() -> u64) {
-        let stripe = self.stripes.mine();
+        self.deposit_to(self.stripes.mine(), now);
+    }
+
+    #[inline]
+    fn deposit_to(&self, stripe: &Pending, now: impl FnOnce() -> u64) {
         if stripe.add() {
             self.settle(stripe, now());
         }
@@ -57,7 +61,7 @@ impl Ratio {
     #[cold]
     fn settle(&self, stripe: &Pending, now: u64) {
         let Kept { calls, since } = stripe.take(now);
-        // The last of them is the one that just came.
+        // The last of them came no earlier than the call that got here.
         let Some(earlier) = calls.checked_sub(1) else { return };
         if since == now {
             return self.ring.deposit(now, self.worth(calls));
@@ -65,7 +69,7 @@ impl Ratio {
         if earlier > 0 {
             self.ring.deposit(since, self.worth(earlier));
         }
-        self.ring.deposit(now, self.ratio);
+        self.ring.deposit(now, self.each);
     }
 
     /// Takes one further attempt if it is affordable. Gives what [`refund`](Self::refund) wants.
@@ -94,13 +98,17 @@ impl Ratio {
     }
 
     fn worth(&self, calls: u64) -> i64 {
-        // At most 2^16 calls of at most 100 attempts each.
-        self.ratio * i64::try_from(calls).unwrap_or(i64::MAX / ONE)
+        self.each.saturating_mul(i64::try_from(calls).unwrap_or(i64::MAX))
     }
 
     #[cfg(test)]
-    pub(super) fn ring(&self) -> &Ring {
-        &self.ring
+    pub(super) fn deposit_from(&self, thread: usize, now: u64) {
+        self.deposit_to(self.stripes.iter().cycle().nth(thread).unwrap(), || now);
+    }
+
+    #[cfg(test)]
+    pub(super) fn settled(&self) -> (i64, i64) {
+        self.ring.settled()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::sync::{AtomicI64, AtomicU64, Ordering};
 pub(super) const SPAN: u64 = if cfg!(buttress_loom) { 2 } else { 250 };
 
 /// A power of two above `SPAN + 1`: one slot for each epoch in the window and for the next.
-const SLOTS: u64 = if cfg!(buttress_loom) { 4 } else { 256 };
+pub(super) const SLOTS: u64 = if cfg!(buttress_loom) { 4 } else { 256 };
 
 /// A sliding balance: the floor, plus the deposits of the last [`SPAN`] epochs, less the
 /// withdrawals of as many.
@@ -66,12 +66,12 @@ impl Ring {
     /// Takes [`ONE`] at `now` if there is as much. Gives the epoch in which it is booked.
     pub(super) fn withdraw(&self, now: u64) -> Option<u64> {
         self.sweep(now);
-        let balance = &self.balance.0;
+        let (balance, one) = (&self.balance.0, i64::from(ONE));
         let mut left = balance.load(Ordering::Relaxed);
-        while left >= ONE {
+        while left >= one {
             match balance.compare_exchange_weak(
                 left,
-                left - ONE,
+                left - one,
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
@@ -87,8 +87,8 @@ impl Ring {
         let slot = self.slot(epoch);
         let mut entry = self.renewed(slot, Entry::lap_of(epoch));
         loop {
-            let Some(net) = entry.net.checked_sub(ONE as i32) else {
-                self.raise(ONE);
+            let Some(net) = entry.net.checked_sub(ONE.into()) else {
+                self.raise(ONE.into());
                 return None;
             };
             match entry.replace(slot, Entry { net, ..entry }) {
@@ -105,7 +105,7 @@ impl Ring {
     pub(super) fn refund(&self, epoch: u64) {
         // Of a withdrawal that has left the window nothing is left to give back, and its slot has
         // a later lap.
-        self.deposit(epoch, ONE);
+        self.deposit(epoch, ONE.into());
     }
 
     /// Expires whatever is out of the window at `now`.
@@ -160,11 +160,11 @@ impl Ring {
         }
     }
 
-    /// What the slots hold: the balance less the floor whenever nobody is at it.
+    /// The balance, and what the slots add up to. They differ by the floor when nobody is at it.
     #[cfg(test)]
-    pub(super) fn sum(&self) -> i64 {
+    pub(super) fn settled(&self) -> (i64, i64) {
         let nets = self.slots.iter().map(|slot| Entry::from(slot.load(Ordering::Acquire)).net);
-        nets.map(i64::from).sum()
+        (self.balance.0.load(Ordering::Acquire), nets.map(i64::from).sum())
     }
 }
 

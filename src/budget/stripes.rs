@@ -22,7 +22,7 @@ impl<T> Stripes<T> {
         &self.0[place() % STRIPES].0
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> + Clone {
         self.0.iter().map(|stripe| &stripe.0)
     }
 }

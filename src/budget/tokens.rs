@@ -72,7 +72,7 @@ impl Tokens {
         let Settings { transient, overload, .. } = self.settings;
         let cost = if transient > 0 { transient } else { overload }.max(1);
         // Each passes as long as anything is left, so the last one may cost more than that.
-        (self.above_half().max(0) + cost - 1) / cost * ONE
+        (self.above_half().max(0) + cost - 1) / cost * i64::from(ONE)
     }
 
     /// Twice the count less the maximum, so that odd maxima halve exactly; then halved up.
