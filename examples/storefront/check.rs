@@ -132,7 +132,7 @@ fn amplification(phase: &PhaseReport) -> f64 {
 
 /// What is never back within the run is taken to be back at its end.
 fn payments_recovers(script: &Script, naked: &Report, protected: &Report) -> Promise {
-    let run = script.length - script.trouble_ends();
+    let run = script.length.saturating_sub(script.trouble_ends());
     let times = protected.payments.unwrap_or(run).max(AT_ONCE);
     let sooner = naked.payments.unwrap_or(run).as_secs_f64() / times.as_secs_f64();
     Promise {
