@@ -58,7 +58,8 @@ async fn the_latency_is_that_of_the_whole_call() {
 #[test]
 fn nonsense_is_refused_by_try_build_and_build_panics_with_the_same_text() {
     let builder = || RetryLayer::builder(Idempotent);
-    let cases: [(fn() -> Builder<Idempotent>, &str); 5] = [
+    type Bad = fn() -> Builder<Idempotent>;
+    let cases: [(Bad, &str); 5] = [
         (
             || RetryLayer::builder(Idempotent).max_attempts(0),
             "retry.max_attempts is 0, allowed is 1 or more",
