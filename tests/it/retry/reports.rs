@@ -57,39 +57,20 @@ async fn the_latency_is_that_of_the_whole_call() {
 
 #[test]
 fn nonsense_is_refused_by_try_build_and_build_panics_with_the_same_text() {
-    let builder = || RetryLayer::builder(Idempotent);
-    type Bad = fn() -> Builder<Idempotent>;
-    let cases: [(Bad, &str); 5] = [
-        (
-            || RetryLayer::builder(Idempotent).max_attempts(0),
-            "retry.max_attempts is 0, allowed is 1 or more",
-        ),
-        (
-            || RetryLayer::builder(Idempotent).backoff(Backoff::exponential(2 * SECOND, SECOND)),
-            "retry.backoff.base is 2s, allowed is at most the cap",
-        ),
-        (
-            || {
-                RetryLayer::builder(Idempotent)
-                    .backoff(Backoff::exponential(MS, SECOND).at_least(2 * SECOND))
-            },
-            "retry.backoff.at_least is 2s, allowed is at most the cap",
-        ),
-        (
-            || RetryLayer::builder(Idempotent).budget(Budget::ratio(f64::NAN)),
-            "budget.ratio is NaN, ",
-        ),
-        (
-            || RetryLayer::builder(Idempotent).budget(Budget::ratio(0.2).per(Duration::ZERO)),
-            "budget.per is 0ns, ",
-        ),
-    ];
-    for (bad, text) in cases {
-        let error = bad().try_build().unwrap_err().to_string();
+    let refuses = |bad: fn(Builder<Idempotent>) -> Builder<Idempotent>, text: &str| {
+        let builder = || bad(RetryLayer::builder(Idempotent));
+        let error = builder().try_build().unwrap_err().to_string();
         assert!(error.starts_with(text), "{error}");
-        assert_eq!(panics(|| bad().build()), error);
-    }
-    assert!(builder().max_attempts(u32::MAX).try_build().is_ok());
+        assert_eq!(panics(|| builder().build()), error);
+    };
+    refuses(|b| b.max_attempts(0), "retry.max_attempts is 0, allowed is 1 or more");
+    let crossed = |b: Builder<_>| b.backoff(Backoff::exponential(2 * SECOND, SECOND));
+    refuses(crossed, "retry.backoff.base is 2s, allowed is at most the cap");
+    let least = |b: Builder<_>| b.backoff(Backoff::exponential(MS, SECOND).at_least(2 * SECOND));
+    refuses(least, "retry.backoff.at_least is 2s, allowed is at most the cap");
+    refuses(|b| b.budget(Budget::ratio(f64::NAN)), "budget.ratio is NaN, ");
+    refuses(|b| b.budget(Budget::ratio(0.2).per(Duration::ZERO)), "budget.per is 0ns, ");
+    assert!(RetryLayer::builder(Idempotent).max_attempts(u32::MAX).try_build().is_ok());
 }
 
 #[tokio::test(start_paused = true)]
