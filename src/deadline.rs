@@ -1,4 +1,5 @@
-//! [`Deadline`]: one absolute instant that a whole chain of calls shares.
+//! [`Deadline`]: one absolute instant that a whole chain of calls shares, and the requests that
+//! carry it.
 
 use std::time::Duration;
 
@@ -117,4 +118,59 @@ where
 pub trait Extended {
     /// The value of type `T` that travels with the request.
     fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&T>;
+}
+
+/// A request that context can be sent with: [`Extended`], with headers beside.
+///
+/// Implemented for `http::Request` (feature `http`) and `tonic::Request` (feature `grpc`, whose
+/// metadata are its headers). Implement it for requests of a protocol of your own:
+///
+/// ```
+/// use std::any::Any;
+/// use buttress::timeout::{Carrier, Deadline, Extended};
+///
+/// struct Job { headers: Vec<(String, String)>, deadline: Option<Deadline> }
+///
+/// impl Extended for Job {
+///     fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&T> {
+///         (self.deadline.as_ref()? as &dyn Any).downcast_ref()
+///     }
+/// }
+///
+/// impl Carrier for Job {
+///     fn header(&self, name: &str) -> Option<&[u8]> {
+///         let mut values = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+///         let first = values.next()?.1.as_bytes();
+///         Some(if values.next().is_some() { b"" } else { first })
+///     }
+///
+///     fn set_header(&mut self, name: &str, value: &str) {
+///         self.headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+///         self.headers.push((name.to_owned(), value.to_owned()));
+///     }
+///
+///     fn insert_extension<T: Clone + Send + Sync + 'static>(&mut self, value: T) {
+///         if let Some(deadline) = (&value as &dyn Any).downcast_ref() {
+///             self.deadline = Some(*deadline);
+///         }
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a request of type `{Self}` cannot carry a deadline over the wire",
+    note = "`http::Request` can with feature `http`, and `tonic::Request` with feature `grpc`; implement `buttress::timeout::Carrier` for a request type of your own"
+)]
+pub trait Carrier: Extended {
+    /// The value of this header. The name is in lower case; names are compared without case.
+    ///
+    /// A header that is there more than once has no one value: it is the empty text, which no
+    /// reader takes for a value.
+    fn header(&self, name: &str) -> Option<&[u8]>;
+
+    /// Sets this header, in place of whatever values it has. Name and value are good ones for
+    /// HTTP.
+    fn set_header(&mut self, name: &str, value: &str);
+
+    /// Puts `value` among the extensions, in place of one of its type.
+    fn insert_extension<T: Clone + Send + Sync + 'static>(&mut self, value: T);
 }

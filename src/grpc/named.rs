@@ -5,9 +5,9 @@ use tonic::server::NamedService;
 use crate::bulkhead::Bulkhead;
 use crate::circuit_breaker::CircuitBreaker;
 use crate::error::Lift;
-use crate::http::{Holding, Respond};
+use crate::http::{BodyTimeout, Holding, Respond};
 use crate::observe::Observed;
-use crate::timeout::Timeout;
+use crate::timeout::{Deadlined, PropagateDeadline, Timeout};
 
 /// tonic routes by this name. A service that hid it could not be added to a server.
 macro_rules! pass_the_name_through {
@@ -19,11 +19,14 @@ macro_rules! pass_the_name_through {
 }
 
 pass_the_name_through! {
+    BodyTimeout<S>,
     Bulkhead<S, M, P>,
     CircuitBreaker<S, C>,
+    Deadlined<S>,
     Holding<S>,
     Lift<S>,
     Observed<S, C>,
+    PropagateDeadline<S, D>,
     Respond<S, R>,
     Timeout<S, D, P, M>,
 }

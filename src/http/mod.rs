@@ -129,6 +129,7 @@
 //! None of its own. With [`HoldBody`], the layer inside reports the end of a call when the body
 //! has ended.
 
+mod body_timeout;
 mod extended;
 mod hold;
 mod replay;
@@ -138,6 +139,8 @@ mod retry_after;
 mod statuses;
 
 #[cfg(feature = "grpc")]
+pub(crate) use extended::{only, set};
+#[cfg(feature = "grpc")]
 pub(crate) use respond::Render;
 #[cfg(all(test, feature = "grpc"))]
 pub(crate) use respond::every_reason;
@@ -146,6 +149,10 @@ pub(crate) use retry::{copy, mark, never_sent};
 #[cfg(feature = "grpc")]
 pub(crate) use retry_after::LONGEST_HINT;
 
+pub use body_timeout::{
+    BodyTimeout, BodyTimeoutBuilder, BodyTimeoutConfig, BodyTimeoutFuture, BodyTimeoutLayer,
+    TimeoutBody,
+};
 pub use hold::{HeldBody, HoldBody, HoldFuture, Holding};
 pub use replay::{Replay, ReplayBody};
 pub use respond::{Problem, REFUSAL, Respond, RespondFuture, RespondLayer, ResponseBody, respond};

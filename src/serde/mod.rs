@@ -14,8 +14,10 @@ use crate::bulkhead::{self, QueueOrder};
 use crate::circuit_breaker::{self, Phase, SlowCalls, Snapshot, Window};
 use crate::classify::Class;
 use crate::retry::{self, Backoff, BudgetConfig, Jitter};
+#[cfg(feature = "http")]
+use crate::http::BodyTimeoutConfig;
 use crate::serde::named::Named;
-use crate::timeout;
+use crate::timeout::{self, HeaderFormat};
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "timeout::Config", deny_unknown_fields)]
@@ -27,6 +29,57 @@ struct TimeoutConfig {
     #[serde(default)]
     shadow: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(
+    remote = "timeout::DeadlineConfig",
+    default = "timeout::DeadlineConfig::default",
+    deny_unknown_fields
+)]
+struct DeadlineConfig {
+    header: String,
+    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    at_most: Option<Duration>,
+    shadow: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(
+    remote = "timeout::PropagateDeadlineConfig",
+    default = "timeout::PropagateDeadlineConfig::default",
+    deny_unknown_fields
+)]
+struct PropagateDeadlineConfig {
+    header: String,
+    format: HeaderFormat,
+    #[serde(with = "duration")]
+    margin: Duration,
+    shadow: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "HeaderFormat", rename_all = "snake_case")]
+enum HeaderFormatMirror {
+    Grpc,
+    Millis,
+}
+
+#[cfg(feature = "http")]
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "BodyTimeoutConfig", default = "BodyTimeoutConfig::default", deny_unknown_fields)]
+struct BodyTimeoutMirror {
+    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    idle: Option<Duration>,
+    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    total: Option<Duration>,
+    shadow: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
 }
 
@@ -249,12 +302,19 @@ macro_rules! through {
 
 through! {
     TimeoutConfig for timeout::Config as "timeout";
+    DeadlineConfig for timeout::DeadlineConfig as "deadline";
+    PropagateDeadlineConfig for timeout::PropagateDeadlineConfig as "propagate_deadline";
     BulkheadConfig for bulkhead::Config as "bulkhead";
     CircuitBreakerConfig for circuit_breaker::Config as "circuit_breaker";
     RetryConfig for retry::Config as "retry";
     BackoffMirror for Backoff as "";
     SlowCallsMirror for SlowCalls as "";
     SnapshotMirror for Snapshot as "snapshot";
+}
+
+#[cfg(feature = "http")]
+through! {
+    BodyTimeoutMirror for BodyTimeoutConfig as "body_timeout";
 }
 
 /// As [`through!`], for what has no fields.
@@ -279,6 +339,7 @@ enums! {
     QueueOrderMirror for QueueOrder;
     JitterMirror for Jitter;
     BudgetMirror for BudgetConfig;
+    HeaderFormatMirror for HeaderFormat;
     PhaseMirror for Phase;
     ClassMirror for Class;
 }

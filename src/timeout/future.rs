@@ -1,4 +1,4 @@
-//! The response future of a timeout.
+//! The response future of a timeout and of a deadline.
 
 use std::fmt;
 use std::future::Future;
@@ -15,7 +15,8 @@ use crate::time::{self, Sleep};
 use crate::timeout::state::{Bound, Shared};
 
 pin_project! {
-    /// The response future of a [`Timeout`](super::Timeout): 144 bytes at most on top of the inner
+    /// The response future of a [`Timeout`](super::Timeout) and of a
+    /// [`Deadlined`](super::Deadlined): 144 bytes at most on top of the inner
     /// future, most of them the timer's.
     pub struct ResponseFuture<F> {
         #[pin]
@@ -81,8 +82,8 @@ pin_project! {
     enum Timer {
         NotYet { bound: Bound },
         Set { #[pin] sleep: Sleep, reason: Reason },
-        // Shadow mode has reported, and lets the call run on.
-        Reported,
+        // The call has no end, or shadow mode has reported it and lets the call run on.
+        Off,
     }
 }
 
@@ -98,8 +99,11 @@ impl Timer {
         cx: &mut Context<'_>,
     ) -> Poll<Reason> {
         if let Running::NotYet { bound } = self.as_mut().project() {
-            let (at, reason) = bound.from(time::now());
-            self.set(Self::Set { sleep: time::sleep_until(at), reason });
+            let timer = bound.end(time::now).map_or(Self::Off, |(at, reason)| Self::Set {
+                sleep: time::sleep_until(at),
+                reason,
+            });
+            self.set(timer);
         }
         let Running::Set { sleep, reason } = self.as_mut().project() else {
             return Poll::Pending;
@@ -111,7 +115,7 @@ impl Timer {
         match permit.admitter().filter(|shared| shared.shadow) {
             None => Poll::Ready(reason),
             Some(shared) => {
-                self.set(Self::Reported);
+                self.set(Self::Off);
                 shared.would_end(reason);
                 Poll::Pending
             }

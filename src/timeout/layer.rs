@@ -11,7 +11,7 @@ use crate::deadline::NoDeadline;
 use crate::observe::{Identity, identity_setters};
 use crate::timeout::service::Finders;
 use crate::timeout::state::Shared;
-use crate::timeout::{Cancel, Config, Detach, Fixed, Handle, Timeout};
+use crate::timeout::{Cancel, Config, Detach, Fixed, Handle, LastUnbounded, Timeout};
 
 /// Bounds how long a call may take. See the [module](super) for what it does.
 pub struct TimeoutLayer<D = NoDeadline, P = Fixed, M = Cancel> {
@@ -130,13 +130,32 @@ impl<D, P, M> Builder<D, P, M> {
     }
 
     /// Chooses the limit by the request, in place of the one for all. A limit of 0 ends a call
-    /// that is not ready at once.
+    /// that is not ready at once; one of [`Duration::MAX`] ends none.
     pub fn per_request<Req, F>(self, limit: F) -> Builder<D, F, M>
     where
         F: Fn(&Req) -> Duration,
     {
         Builder {
             per_request: limit,
+            identity: self.identity,
+            config: self.config,
+            deadline: self.deadline,
+            mode: self.mode,
+            detached: self.detached,
+        }
+    }
+
+    /// Leaves the last attempt of a retry around this layer to its
+    /// [`deadline`](Self::deadline) alone, since cutting it would gain no further one. To be set
+    /// after [`per_request`](Self::per_request). Without a deadline, and without a timeout around
+    /// the retry, the last attempt may take for ever.
+    ///
+    /// Which attempt it is says the [`Attempt`](crate::retry::Attempt) in the request's extensions;
+    /// a request without one keeps its limit, and so does the wait that
+    /// [`also_readiness`](Self::also_readiness) counts.
+    pub fn last_attempt_unbounded(self) -> Builder<D, LastUnbounded<P>, M> {
+        Builder {
+            per_request: LastUnbounded::new(self.per_request),
             identity: self.identity,
             config: self.config,
             deadline: self.deadline,
@@ -192,9 +211,9 @@ impl<D, P, M> Builder<D, P, M> {
         check(self.detached >= 1, "timeout.detach", self.detached, "1 or more")?;
         let emitter = self.identity.emitter("timeout", self.config.name.as_deref());
         let Config { limit, shadow, also_readiness, .. } = self.config;
-        let finders = Finders { deadline: self.deadline, limit: self.per_request };
+        let finders = Finders { deadline: self.deadline, limit: self.per_request, own: limit };
         Ok(TimeoutLayer {
-            shared: Arc::new(Shared { emitter, limit, shadow }),
+            shared: Arc::new(Shared { emitter, shadow }),
             finders: Arc::new(finders),
             mode: self.mode,
             also_readiness,

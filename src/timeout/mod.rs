@@ -69,18 +69,29 @@
 //! `WouldReject` in shadow mode.
 
 mod config;
+mod deadline;
 mod detach;
 mod future;
+mod grammar;
 mod layer;
 mod limit;
+mod propagate;
 mod readiness;
 mod service;
-mod state;
+pub(crate) mod state;
+mod wire;
 
-pub use crate::deadline::{Deadline, Extended, FindDeadline, FromRequest, NoDeadline};
+pub use crate::deadline::{Carrier, Deadline, Extended, FindDeadline, FromRequest, NoDeadline};
 pub use config::Config;
+pub use deadline::{DeadlineBuilder, DeadlineConfig, DeadlineLayer, Deadlined};
 pub use detach::{Detach, Drained, Handle, Tracked};
 pub use future::ResponseFuture;
+pub use grammar::HeaderFormat;
 pub use layer::{Builder, TimeoutLayer};
-pub use limit::{FindLimit, Fixed};
+pub use limit::{FindLimit, Fixed, LastUnbounded};
+pub use propagate::{
+    PropagateDeadline, PropagateDeadlineBuilder, PropagateDeadlineConfig, PropagateDeadlineFuture,
+    PropagateDeadlineLayer,
+};
 pub use service::{Cancel, Timeout};
+pub use wire::DeadlineHandle;

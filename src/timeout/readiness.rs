@@ -30,6 +30,7 @@ impl Readiness {
         &mut self,
         inner: impl FnOnce(&mut Context<'_>) -> Poll<Result<(), E>>,
         shared: &Shared,
+        limit: Duration,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), E>> {
         if self.expired {
@@ -41,7 +42,7 @@ impl Readiness {
                 let waited = time::now().saturating_duration_since(since);
                 // Nobody who still waited could have missed the timer. Longer than the limit
                 // means that an earlier caller gave up without a call: its wait is not ours.
-                self.waited = if waited < shared.limit { waited } else { Duration::ZERO };
+                self.waited = if waited < limit { waited } else { Duration::ZERO };
             }
             self.timer = None;
             self.reported = false;
@@ -50,7 +51,7 @@ impl Readiness {
         if self.reported {
             return Poll::Pending;
         }
-        ready!(self.poll_over(shared.limit, cx));
+        ready!(self.poll_over(limit, cx));
         if shared.shadow {
             *self = Self { since: self.since, reported: true, ..Self::default() };
             shared.would_refuse(Reason::TimedOut);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tower_service::Service;
 
@@ -37,6 +38,8 @@ pub struct Cancel;
 pub(super) struct Finders<D, P> {
     pub(super) deadline: D,
     pub(super) limit: P,
+    /// The limit of a request that has none of its own.
+    pub(super) own: Duration,
 }
 
 impl<S, D, P, M> Timeout<S, D, P, M> {
@@ -55,10 +58,9 @@ impl<S, D, P, M> Timeout<S, D, P, M> {
     where
         S: Service<Req>,
     {
-        match &mut self.readiness {
-            None => self.inner.poll_ready(cx),
-            Some(readiness) => readiness.poll(|cx| self.inner.poll_ready(cx), &self.shared, cx),
-        }
+        let Some(readiness) = &mut self.readiness else { return self.inner.poll_ready(cx) };
+        let inner = |cx: &mut Context<'_>| self.inner.poll_ready(cx);
+        readiness.poll(inner, &self.shared, self.finders.own, cx)
     }
 
     /// The bound of this call, or the refusal of one that comes too late.
@@ -67,9 +69,10 @@ impl<S, D, P, M> Timeout<S, D, P, M> {
         D: FindDeadline<Req>,
         P: FindLimit<Req>,
     {
-        let mut limit = self.finders.limit.find_limit(request).unwrap_or(self.shared.limit);
+        let mut limit = self.finders.limit.find_limit(request).unwrap_or(self.finders.own);
         if let Some(readiness) = &mut self.readiness {
             match readiness.finish() {
+                Ok(_) if limit == Duration::MAX => {}
                 Ok(waited) => limit = limit.saturating_sub(waited),
                 Err(_) => return Err(self.shared.refuse(Reason::TimedOut)),
             }
@@ -105,7 +108,7 @@ where
         match self.bound(&request) {
             Err(rejected) => ResponseFuture::refused(rejected),
             Ok(bound) => {
-                let permit = Shared::admit(&self.shared);
+                let permit = Shared::admit(&self.shared, None);
                 ResponseFuture::running(self.inner.call(request), bound, permit)
             }
         }
@@ -132,7 +135,7 @@ where
         match self.bound(&request) {
             Err(rejected) => ResponseFuture::refused(rejected),
             Ok(bound) => {
-                let permit = Shared::admit(&self.shared);
+                let permit = Shared::admit(&self.shared, None);
                 let inner = self.mode.track(self.inner.call(request));
                 ResponseFuture::running(inner, bound, permit)
             }
@@ -156,7 +159,7 @@ impl<S: fmt::Debug, D, P, M> fmt::Debug for Timeout<S, D, P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timeout")
             .field("inner", &self.inner)
-            .field("limit", &self.shared.limit)
+            .field("limit", &self.finders.own)
             .finish_non_exhaustive()
     }
 }

@@ -10,17 +10,18 @@ use crate::observe::{Emitter, EventKind, Stage};
 use crate::rejected::{Reason, Rejected};
 use crate::time::{self, Instant};
 
+/// Of the response bodies in `http`, too.
 #[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) emitter: Emitter,
-    pub(super) limit: Duration,
-    pub(super) shadow: bool,
+pub(crate) struct Shared {
+    pub(crate) emitter: Emitter,
+    pub(crate) shadow: bool,
 }
 
 impl Shared {
+    /// `now` where somebody has read the clock already.
     #[inline]
-    pub(super) fn admit(shared: &Arc<Self>) -> Permit<Self> {
-        let since = shared.emitter.is_on().then(time::now);
+    pub(crate) fn admit(shared: &Arc<Self>, now: Option<Instant>) -> Permit<Self> {
+        let since = shared.emitter.is_on().then(|| now.unwrap_or_else(time::now));
         let permit = Permit::new(shared.clone(), since);
         shared.emitter.emit(Stage::Arriving, EventKind::Admitted { waited: Duration::ZERO });
         permit
@@ -32,7 +33,7 @@ impl Shared {
     }
 
     /// A call whose time is over while it runs.
-    pub(super) fn end(permit: &mut Permit<Self>, reason: Reason) -> Rejected {
+    pub(crate) fn end(permit: &mut Permit<Self>, reason: Reason) -> Rejected {
         match permit.release() {
             Some((shared, _)) => shared.emitter.refuse(Stage::InFlight, reason).dispatched(true),
             None => Rejected::new(reason).dispatched(true),
@@ -45,7 +46,7 @@ impl Shared {
     }
 
     /// As [`end`](Self::end), in shadow mode.
-    pub(super) fn would_end(&self, reason: Reason) {
+    pub(crate) fn would_end(&self, reason: Reason) {
         self.emitter.emit(Stage::InFlight, EventKind::WouldReject(reason));
     }
 }
@@ -69,14 +70,24 @@ impl Admitter for Shared {
 /// How long a call may take, from a moment that is not known yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bound {
+    /// [`Duration::MAX`] is none.
     pub(super) limit: Duration,
     pub(super) deadline: Option<Deadline>,
 }
 
 impl Bound {
-    /// When a call that starts now is over, and what that is called.
-    pub(super) fn from(self, now: Instant) -> (Instant, Reason) {
-        let own = (time::later(now, self.limit), Reason::TimedOut);
-        self.deadline.map_or(own, |deadline| deadline.or_sooner(own))
+    /// No limit but the deadline, where there is one.
+    pub(super) fn by(deadline: Option<Deadline>) -> Self {
+        Self { limit: Duration::MAX, deadline }
+    }
+
+    /// When a call that starts now is over, and what that is called. The clock is read only for a
+    /// limit, which counts from now.
+    pub(super) fn end(self, now: impl FnOnce() -> Instant) -> Option<(Instant, Reason)> {
+        if self.limit == Duration::MAX {
+            return self.deadline.map(Deadline::end);
+        }
+        let own = (time::later(now(), self.limit), Reason::TimedOut);
+        Some(self.deadline.map_or(own, |deadline| deadline.or_sooner(own)))
     }
 }

@@ -5,13 +5,12 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Buf;
 use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::admission::Settle;
-use crate::classify::{ClassifyEnd, End};
+use crate::classify::ClassifyEnd;
 use crate::http::hold::held::Held;
 
 pin_project! {
@@ -50,23 +49,7 @@ where
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
-        let end = match &frame {
-            None => Some(End::Complete(None)),
-            Some(Err(_)) => Some(End::Failed),
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    this.held.count::<Response<B>, E>(data.remaining());
-                }
-                match frame.trailers_ref() {
-                    // Whoever reads a body that says so does not ask it for its end.
-                    None if !this.inner.is_end_stream() => None,
-                    trailers => Some(End::Complete(trailers)),
-                }
-            }
-        };
-        if let Some(end) = end {
-            this.held.end::<Response<B>, E>(end);
-        }
+        this.held.note::<Response<B>, E, _, _>(frame.as_ref(), || this.inner.is_end_stream());
         Poll::Ready(frame)
     }
 

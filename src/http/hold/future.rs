@@ -64,7 +64,7 @@ where
     }
 }
 
-fn has_no_body(response: &Response<impl Body>) -> bool {
+pub(in crate::http) fn has_no_body(response: &Response<impl Body>) -> bool {
     matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
         || response.body().is_end_stream()
 }

@@ -1,13 +1,15 @@
 //! [`Held`]: a permit on its way to the end of a body.
 
+use bytes::Buf;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
+use http_body::Frame;
 
 use crate::admission::Settle;
 use crate::classify::{Class, ClassifyEnd, End, Verdict};
 
 /// Settles its permit once: with the verdict on the end, or when it is dropped.
-pub(super) struct Held<P: Settle> {
+pub(in crate::http) struct Held<P: Settle> {
     permit: Option<P>,
     verdict: Verdict,
     /// What a drop means; `None` is an abandoned call.
@@ -17,7 +19,7 @@ pub(super) struct Held<P: Settle> {
 }
 
 impl<P: Settle> Held<P> {
-    pub(super) fn new(permit: P, verdict: Verdict) -> Self {
+    pub(in crate::http) fn new(permit: P, verdict: Verdict) -> Self {
         let dropped = match verdict {
             Verdict::Final(class) => Some(class),
             Verdict::Wait => None,
@@ -26,12 +28,12 @@ impl<P: Settle> Held<P> {
     }
 
     /// Nothing is held.
-    pub(super) fn free() -> Self {
+    pub(in crate::http) fn free() -> Self {
         Self { permit: None, verdict: Verdict::Wait, dropped: None, left: None }
     }
 
     /// Takes note of how long the body will be.
-    pub(super) fn expect<T, E>(&mut self, headers: &HeaderMap)
+    pub(in crate::http) fn expect<T, E>(&mut self, headers: &HeaderMap)
     where
         P::Classifier: ClassifyEnd<T, E, HeaderMap>,
     {
@@ -40,9 +42,38 @@ impl<P: Settle> Held<P> {
         self.count(0);
     }
 
+    /// Takes note of what a body has answered; `ended` is what the body says of itself. Whether
+    /// that was its end.
+    pub(in crate::http) fn note<T, E, D, X>(
+        &mut self,
+        frame: Option<&Result<Frame<D>, X>>,
+        ended: impl FnOnce() -> bool,
+    ) -> bool
+    where
+        P::Classifier: ClassifyEnd<T, E, HeaderMap>,
+        D: Buf,
+    {
+        let end = match frame {
+            None => End::Complete(None),
+            Some(Err(_)) => End::Failed,
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.count::<T, E>(data.remaining());
+                }
+                match frame.trailers_ref() {
+                    // Whoever reads a body that says so does not ask it for its end.
+                    None if !ended() => return false,
+                    trailers => End::Complete(trailers),
+                }
+            }
+        };
+        self.end::<T, E>(end);
+        true
+    }
+
     /// Takes note of data that has come. From the last announced byte on a drop is an end: an
     /// HTTP server drops a body there instead of asking it for its end. Trailers may still come.
-    pub(super) fn count<T, E>(&mut self, bytes: usize)
+    fn count<T, E>(&mut self, bytes: usize)
     where
         P::Classifier: ClassifyEnd<T, E, HeaderMap>,
     {
@@ -54,7 +85,7 @@ impl<P: Settle> Held<P> {
     }
 
     /// Settles. Does nothing the second time.
-    pub(super) fn end<T, E>(&mut self, end: End<'_, HeaderMap>)
+    pub(in crate::http) fn end<T, E>(&mut self, end: End<'_, HeaderMap>)
     where
         P::Classifier: ClassifyEnd<T, E, HeaderMap>,
     {
@@ -65,6 +96,16 @@ impl<P: Settle> Held<P> {
             Verdict::Wait => permit.classifier().at_end(end),
         };
         permit.settle(class);
+    }
+
+    /// The permit, until it is settled.
+    pub(in crate::http) fn permit(&self) -> Option<&P> {
+        self.permit.as_ref()
+    }
+
+    /// Leaves the end of the call to somebody else.
+    pub(in crate::http) fn release(&mut self) -> Option<P> {
+        self.permit.take()
     }
 }
 

@@ -8,6 +8,9 @@ mod service;
 #[cfg(test)]
 mod tests;
 
+pub(super) use future::has_no_body;
+pub(super) use held::Held;
+
 pub use body::HeldBody;
 pub use future::HoldFuture;
 pub use layer::HoldBody;
