@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 
 use crate::error::{BoxError, Error, IntoRejected, Rejectable};
 use crate::grpc::pushback::{self, PUSHBACK};
@@ -74,11 +74,22 @@ where
                 // It may be a refusal from further in, in somebody else's box.
                 match Rejected::find(&*error) {
                     Some(rejected) => rejected.clone().into(),
+                    None if is_expiry(&*error) => {
+                        let mut status = Self::deadline_exceeded(Reason::DeadlineExceeded.text());
+                        status.set_source(error.into());
+                        status
+                    }
                     None => Self::from_error(error),
                 }
             }
         }
     }
+}
+
+/// Whether tonic's channel has ended the call, by the `grpc-timeout` that it was to send. tonic
+/// calls that `CANCELLED`, and gRPC `DEADLINE_EXCEEDED`.
+fn is_expiry(error: &(dyn StdError + 'static)) -> bool {
+    error.is::<TimeoutExpired>() || error.source().is_some_and(is_expiry)
 }
 
 pub(super) fn code(reason: Reason) -> Code {
@@ -124,6 +135,15 @@ mod tests {
         assert_eq!(open.metadata().get(PUSHBACK).unwrap(), "2000");
         let quiet = Status::from(Rejected::new(Reason::CircuitOpen));
         assert!(quiet.metadata().get(PUSHBACK).is_none());
+    }
+
+    #[test]
+    fn a_timeout_of_the_channel_is_an_exceeded_deadline() {
+        let error = Error::Service(BoxError::from(TimeoutExpired(())));
+        let status = Status::from(error);
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert!(StdError::source(&status).unwrap().is::<TimeoutExpired>());
+        assert!(status.into_rejected().is_err(), "no layer of this crate has refused it");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The timeout, sentence by sentence of what it promises. See `tests/SPEC.md`.
 
+mod arriving;
+mod attempts;
 mod deadlines;
 mod detach;
+mod propagate;
 mod readiness;
 mod reports;
 

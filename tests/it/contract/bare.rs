@@ -8,6 +8,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use buttress::timeout::{Carrier, Extended};
 use tower::Service;
 
 use crate::support::{Fault, ready};
@@ -30,7 +31,26 @@ impl<'a> Bare<'a> {
     }
 }
 
-impl<'a> Service<Rc<u32>> for Bare<'a> {
+/// A request that is neither `Send` nor `Clone`.
+pub(crate) struct Slip(Rc<u32>);
+
+impl Extended for Slip {
+    fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&T> {
+        None
+    }
+}
+
+impl Carrier for Slip {
+    fn header(&self, _: &str) -> Option<&[u8]> {
+        None
+    }
+
+    fn set_header(&mut self, _: &str, _: &str) {}
+
+    fn insert_extension<T: Clone + Send + Sync + 'static>(&mut self, _: T) {}
+}
+
+impl<'a> Service<Slip> for Bare<'a> {
     type Response = Rc<u32>;
     type Error = Fault;
     type Future = BareFuture<'a>;
@@ -39,9 +59,13 @@ impl<'a> Service<Rc<u32>> for Bare<'a> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Rc<u32>) -> BareFuture<'a> {
+    fn call(&mut self, request: Slip) -> BareFuture<'a> {
         self.calls.set(self.calls.get() + 1);
-        BareFuture { answer: Some(request), _not_send: self.not_send.clone(), borrows: PhantomData }
+        BareFuture {
+            answer: Some(request.0),
+            _not_send: self.not_send.clone(),
+            borrows: PhantomData,
+        }
     }
 }
 
@@ -63,9 +87,9 @@ impl Future for BareFuture<'_> {
 /// One call, with neither a runtime nor a timer.
 pub(crate) fn serves<S>(service: &mut S)
 where
-    S: Service<Rc<u32>, Response = Rc<u32>, Error: Debug>,
+    S: Service<Slip, Response = Rc<u32>, Error: Debug>,
 {
-    let future = pin!(ready(service).call(Rc::new(7)));
+    let future = pin!(ready(service).call(Slip(Rc::new(7))));
     let Poll::Ready(Ok(answer)) = future.poll(&mut Context::from_waker(Waker::noop())) else {
         panic!("the inner service answers at once");
     };

@@ -20,6 +20,8 @@ use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::observe::ObserveLayer;
 use buttress::retry::{Policy, RetryLayer};
 use buttress::timeout::TimeoutLayer;
+#[cfg(feature = "http")]
+use buttress::timeout::{Deadline, DeadlineLayer, PropagateDeadlineLayer};
 use tower::{Layer, Service};
 
 use crate::support::{Ask, Ledger, Mock, ready};
@@ -207,6 +209,27 @@ contract!(timeout_with_readiness, |o| TimeoutLayer::builder(HOUR)
     .build());
 contract!(timeout_detaching, |o| TimeoutLayer::builder(HOUR).detach(64).observe(o).build(), except bare release);
 contract!(timeout_in_shadow, |o| TimeoutLayer::builder(HOUR).shadow().observe(o).build());
+contract!(timeout_of_attempts, |o| TimeoutLayer::builder(HOUR)
+    .last_attempt_unbounded()
+    .observe(o)
+    .build());
+#[cfg(feature = "http")]
+contract!(deadline, |o| DeadlineLayer::builder().observe(o).build());
+#[cfg(feature = "http")]
+contract!(deadline_capped, |o| DeadlineLayer::builder().at_most(HOUR).observe(o).build());
+#[cfg(feature = "http")]
+contract!(deadline_in_shadow, |o| DeadlineLayer::builder()
+    .at_most(Duration::from_nanos(1))
+    .shadow()
+    .observe(o)
+    .build());
+#[cfg(feature = "http")]
+contract!(propagate_deadline, |o| PropagateDeadlineLayer::builder().observe(o).build());
+#[cfg(feature = "http")]
+contract!(propagate_deadline_of_all, |o| PropagateDeadlineLayer::builder()
+    .deadline(|_: &_| Some(Deadline::after(HOUR)))
+    .observe(o)
+    .build());
 contract!(bulkhead, |o| BulkheadLayer::builder(1024).observe(o).build());
 contract!(bulkhead_queue, |o| BulkheadLayer::builder(2).queue(1024).observe(o).build(), except bare);
 contract!(bulkhead_in_shadow, |o| BulkheadLayer::builder(0).shadow().observe(o).build());

@@ -4,7 +4,9 @@
 mod hand;
 mod ledger;
 mod mock;
+mod parcel;
 
 pub(crate) use hand::{Hand, call, panics, poll_once, ready};
 pub(crate) use ledger::{Ledger, admitted, settled};
 pub(crate) use mock::{Ask, Fault, Mock, Reply, Watch, refusal};
+pub(crate) use parcel::{Parcel, Seen, Unpack};
