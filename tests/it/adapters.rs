@@ -2,6 +2,8 @@
 #![cfg(feature = "grpc")]
 
 mod axum_router;
+mod body_timeout;
+mod deadline_hops;
 mod hold_body;
 mod hyper_client;
 mod net;

@@ -4,6 +4,8 @@
 #![allow(clippy::unchecked_time_subtraction)]
 
 mod adapters;
+#[cfg(feature = "http")]
+mod body_timeout;
 mod bulkhead;
 mod cancellation;
 mod circuit_breaker;

@@ -5,8 +5,12 @@ mod hand;
 mod ledger;
 mod mock;
 mod parcel;
+#[cfg(feature = "http")]
+mod pipe;
 
 pub(crate) use hand::{Hand, call, panics, poll_once, ready};
 pub(crate) use ledger::{Ledger, admitted, settled};
 pub(crate) use mock::{Ask, Fault, Mock, Reply, Watch, refusal};
 pub(crate) use parcel::{Parcel, Seen, Unpack};
+#[cfg(feature = "http")]
+pub(crate) use pipe::{Fill, Pipe, pipe};

@@ -9,7 +9,7 @@ use buttress::timeout::{
 use buttress::{Class, Reason};
 use proptest::prelude::*;
 use tokio::time::advance;
-use tower::{Layer, Service, service_fn};
+use tower::{Layer, service_fn};
 
 use super::MS;
 use crate::support::{
