@@ -8,7 +8,12 @@
 //!   [`Rejected`](crate::Rejected) and of [`Error<E>`](crate::Error) by `From`.
 //! - Every service of this crate passes tonic's `NamedService` on, so that what it wraps can
 //!   still be added to a server.
-//! - [`FromRequest`](crate::timeout::FromRequest) finds deadlines in `tonic::Request`.
+//! - [`FromRequest`](crate::timeout::FromRequest) finds deadlines in `tonic::Request`, and
+//!   [`DeadlineLayer`](crate::timeout::DeadlineLayer) and
+//!   [`PropagateDeadlineLayer`](crate::timeout::PropagateDeadlineLayer) read and write its
+//!   metadata.
+//! - A call that tonic's channel has ended at its `grpc-timeout` is `DEADLINE_EXCEEDED` after
+//!   `Status::from`; tonic itself says `CANCELLED`.
 //!
 //! # When to use it
 //!

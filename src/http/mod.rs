@@ -1,4 +1,5 @@
-//! HTTP: judging responses, answering refusals, and holding a permit until a body has ended.
+//! HTTP: judging responses, answering refusals, holding a permit until a body has ended, and
+//! ending bodies that take too long.
 //!
 //! # What it does
 //!
@@ -7,7 +8,11 @@
 //! - [`Statuses`] is the classifier for HTTP: what a status says about the service.
 //! - [`HoldBody`] wraps a bulkhead or a circuit breaker, so that a call lasts until its response
 //!   body has ended, and not only until its head is there.
-//! - [`FromRequest`](crate::timeout::FromRequest) finds deadlines in `http::Request`.
+//! - [`BodyTimeoutLayer`] bounds how long a response body may take: the wait for its next frame,
+//!   or all of it. [`TimeoutBody`] does the same for any body, that of a request for one.
+//! - [`FromRequest`](crate::timeout::FromRequest) finds deadlines in `http::Request`, and
+//!   [`DeadlineLayer`](crate::timeout::DeadlineLayer) and
+//!   [`PropagateDeadlineLayer`](crate::timeout::PropagateDeadlineLayer) read and write its headers.
 //!
 //! # When to use it
 //!
@@ -15,6 +20,8 @@
 //! to be an answer. On a client, [`Statuses`] wherever a layer judges outcomes: to the default
 //! classifier a 500 is an answer like any other, and a success. [`respond`] helps there where the
 //! code around the client should see neither a new error type nor a new kind of error.
+//!
+//! [`BodyTimeoutLayer`] wherever bodies stream: every other timeout is done when the head is there.
 //!
 //! # Example
 //!
@@ -101,14 +108,14 @@
 //!
 //! # Readiness
 //!
-//! [`Respond`] and [`Holding`] are ready when the stack inside is. A stack that refuses in place
+//! [`Respond`], [`Holding`] and [`BodyTimeout`] are ready when the stack inside is. A stack that refuses in place
 //! of getting ready, which the layers of this crate do not do, is ready too: the next call is
 //! answered with that refusal.
 //!
 //! # Cancellation
 //!
 //! Dropping a response future drops the call inside. Dropping a body under [`HoldBody`] ends the
-//! call; its page says with which verdict.
+//! call; its page says with which verdict. Dropping a [`TimeoutBody`] drops the body inside.
 //!
 //! # Sharing
 //!
@@ -120,14 +127,15 @@
 //!
 //! - one layer, a `ServiceBuilder`, or a tuple of layers;
 //! - `tower::util::option_layer(..)`, as a part of the stack. It cannot switch [`respond`] itself
-//!   or [`HoldBody`] on and off: they change the type of the body.
+//!   or [`HoldBody`] or [`BodyTimeoutLayer`] on and off: they change the type of the body.
 //! - a `Buffer`. The error outside is then `BoxError`, because the buffer itself can fail. An axum
 //!   router needs a `HandleErrorLayer` around the `respond`; the refusals do not reach it.
 //!
 //! # Events
 //!
-//! None of its own. With [`HoldBody`], the layer inside reports the end of a call when the body
-//! has ended.
+//! With [`HoldBody`], the layer inside reports the end of a call when the body has ended.
+//! [`BodyTimeoutLayer`] reports calls under its own name, `body_timeout`; its page says how. The
+//! others report nothing.
 
 mod body_timeout;
 mod extended;

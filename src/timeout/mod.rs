@@ -12,11 +12,29 @@
 //! [`Reason::DeadlineExceeded`](crate::Reason::DeadlineExceeded); a request whose deadline has
 //! passed is refused without being dispatched.
 //!
+//! Two layers take it over the wire, from process to process, for requests that are a [`Carrier`]:
+//!
+//! - [`DeadlineLayer`], on a server, reads how much time the caller has left from `grpc-timeout`
+//!   or another header, puts the deadline into the request's extensions, and holds the call to it.
+//! - [`PropagateDeadlineLayer`], on a client, writes the time left into the header, in each
+//!   attempt anew.
+//!
+//! What is sent is the time left and not an instant, since the clocks of two machines differ. It
+//! is rounded down, so that no hop adds to it.
+//!
 //! # When to use it
 //!
 //! Around every call over a network, below the circuit breaker (so that it sees the timeouts) and
 //! inside a retry (so that it bounds one attempt). Set it to what a healthy call takes at its
 //! worst, its 99.9th percentile for one, and not to what a caller would bear.
+//!
+//! Deadlines in every chain of more than one service: without them the services at the far end
+//! work on for callers who have given up. `DeadlineLayer` stands outermost on the server, right
+//! inside of what observes, so that the wait in a queue counts; `PropagateDeadlineLayer` innermost
+//! on the client, inside of a retry.
+//!
+//! Under a retry, [`Builder::last_attempt_unbounded`] leaves the last attempt to the deadline: to
+//! cut it would gain no further one.
 //!
 //! # Example
 //!
@@ -40,12 +58,47 @@
 //! # }
 //! ```
 //!
+//! A service in the middle of a chain. What is left of its caller's time is what the next one gets:
+//!
+//! ```
+//! use std::time::Duration;
+//! use buttress::{BoxError, timeout::{Deadline, DeadlineLayer, PropagateDeadlineLayer}};
+//! use http::Request;
+//! use tower::{ServiceBuilder, ServiceExt};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+//! let next = ServiceBuilder::new()
+//!     .layer(PropagateDeadlineLayer::new())
+//!     .service_fn(async |request: Request<()>| {
+//!         Ok::<_, BoxError>(request.headers()["grpc-timeout"].to_str()?.to_owned())
+//!     });
+//! let service = ServiceBuilder::new()
+//!     .layer(DeadlineLayer::builder().at_most(Duration::from_secs(30)).build())
+//!     .service_fn(move |request: Request<()>| {
+//!         let next = next.clone();
+//!         async move {
+//!             tokio::time::sleep(Duration::from_millis(50)).await;
+//!             let mut onward = Request::new(());
+//!             let deadline = *request.extensions().get::<Deadline>().unwrap();
+//!             onward.extensions_mut().insert(deadline);
+//!             next.oneshot(onward).await
+//!         }
+//!     });
+//!
+//! let request = Request::builder().header("grpc-timeout", "250m").body(()).unwrap();
+//! assert_eq!(service.oneshot(request).await.unwrap(), "199000u");
+//! # }
+//! ```
+//!
 //! # What it counts
 //!
 //! The time from the first poll of the response future that finds the inner one pending: an inner
 //! future that is ready at once costs no clock and no timer. Timers are tokio's, accurate to 1 ms,
 //! and never early. With [`Builder::also_readiness`] the wait for the inner service's readiness
 //! counts too.
+//!
+//! A deadline counts from the arrival of the request, in `call`. [`DeadlineLayer::handle`] and
+//! [`PropagateDeadlineLayer::handle`] count the headers that made no sense and were ignored.
 //!
 //! # Readiness
 //!
@@ -60,13 +113,16 @@
 //!
 //! # Sharing
 //!
-//! The name, the observers and the detached calls belong to the layer value. Nothing else is
-//! shared.
+//! The name, the observers, the detached calls and the counts of malformed headers belong to the
+//! layer value. Nothing else is shared.
 //!
 //! # Events
 //!
 //! `Admitted` · `Settled` · `Abandoned` · `Rejected` with `TimedOut` or `DeadlineExceeded` ·
 //! `WouldReject` in shadow mode.
+//!
+//! The layers of the wire tell the same under the names `deadline` and `propagate_deadline`, with
+//! `Malformed` for each header that made no sense. Only a `DeadlineLayer` ends calls in flight.
 
 mod config;
 mod deadline;

@@ -29,6 +29,8 @@ fn the_cure_is_in_the_text() {
     assert!(router.contains("wrap the whole stack instead: `buttress::http::respond(stack)`"));
     let number = include_str!("../ui/deadline_of_a_number.stderr");
     assert!(number.contains("pass a closure `|request: &u32| -> Option<Deadline>"));
+    let headers = include_str!("../ui/deadline_layer_of_a_number.stderr");
+    assert!(headers.contains("implement `buttress::timeout::Carrier` for a request type of your"));
     let closure = include_str!("../ui/deadline_closure_of_another_request.stderr");
     assert!(closure.contains("expected closure signature `for<'a> fn(&'a u32) -> _`"));
 }

@@ -1,5 +1,7 @@
 //! What a call costs: allocations, which are none, and the size of its future.
 
+mod deadlines;
+
 use std::future::{Ready, ready};
 use std::mem::size_of_val;
 use std::pin::pin;

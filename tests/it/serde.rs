@@ -6,6 +6,10 @@ use buttress::bulkhead::{self, BulkheadLayer, QueueOrder};
 use buttress::circuit_breaker::{self, CircuitBreakerLayer, Phase, SlowCalls, Snapshot, Window};
 use buttress::retry::{self, Backoff, BudgetConfig, Idempotent, Jitter, RetryLayer};
 use buttress::timeout::{self, TimeoutLayer};
+use buttress::http::BodyTimeoutConfig;
+use buttress::timeout::{
+    self, DeadlineConfig, HeaderFormat, PropagateDeadlineConfig, TimeoutLayer,
+};
 use serde_json::{Value, from_value, json, to_value};
 
 const MS: Duration = Duration::from_millis(1);
@@ -103,6 +107,51 @@ fn every_setting_of_a_breaker_is_read_under_its_name() {
     assert_eq!(to_value(&config).unwrap(), text);
     let window: Window = from_value(json!({ "time": "10s" })).unwrap();
     assert_eq!(window, Window::time(10_000 * MS));
+}
+
+#[test]
+fn every_setting_of_deadlines_and_bodies_is_read_under_its_name() {
+    let mut expected = DeadlineConfig::default();
+    expected.header = "x-left".into();
+    expected.at_most = Some(1500 * MS);
+    expected.shadow = true;
+    expected.name = Some("edge".into());
+    let text = json!({ "header": "x-left", "at_most": "1s 500ms", "shadow": true, "name": "edge" });
+    assert_eq!(from_value::<DeadlineConfig>(text.clone()).unwrap(), expected);
+    assert_eq!(to_value(&expected).unwrap(), text);
+
+    let mut expected = PropagateDeadlineConfig::default();
+    expected.header = "x-left".into();
+    expected.format = HeaderFormat::Millis;
+    expected.margin = 20 * MS;
+    expected.shadow = true;
+    expected.name = Some("edge".into());
+    let text = json!({
+        "header": "x-left", "format": "millis", "margin": "20ms", "shadow": true, "name": "edge",
+    });
+    assert_eq!(from_value::<PropagateDeadlineConfig>(text.clone()).unwrap(), expected);
+    assert_eq!(to_value(&expected).unwrap(), text);
+
+    let mut expected = BodyTimeoutConfig::default();
+    expected.idle = Some(20 * MS);
+    expected.total = Some(1500 * MS);
+    expected.shadow = true;
+    expected.name = Some("edge".into());
+    let text = json!({ "idle": "20ms", "total": "1s 500ms", "shadow": true, "name": "edge" });
+    assert_eq!(from_value::<BodyTimeoutConfig>(text.clone()).unwrap(), expected);
+    assert_eq!(to_value(&expected).unwrap(), text);
+
+    let none = || json!({});
+    assert_eq!(from_value::<DeadlineConfig>(none()).unwrap(), DeadlineConfig::default());
+    let config = from_value::<PropagateDeadlineConfig>(none()).unwrap();
+    assert_eq!(config, PropagateDeadlineConfig::default());
+    assert_eq!(from_value::<BodyTimeoutConfig>(none()).unwrap(), BodyTimeoutConfig::default());
+    let text = refused::<DeadlineConfig>(&json!({ "atmost": "1s" }));
+    assert!(text.starts_with("deadline: unknown field `atmost`"), "{text}");
+    let text = refused::<PropagateDeadlineConfig>(&json!({ "margin": 5 }));
+    assert!(text.starts_with("propagate_deadline.margin: invalid type"), "{text}");
+    let text = refused::<BodyTimeoutConfig>(&json!({ "idle": 5 }));
+    assert!(text.starts_with("body_timeout.idle: invalid type"), "{text}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::rejected::Rejected;
 use crate::timeout::state::Shared;
 
 pin_project! {
-    /// The response future of [`PropagateDeadline`](super::PropagateDeadline): 56 bytes at most on
+    /// The response future of [`PropagateDeadline`](super::PropagateDeadline): 32 bytes at most on
     /// top of the inner future.
     pub struct PropagateDeadlineFuture<F> {
         #[pin]

@@ -5,9 +5,9 @@ use std::time::Duration;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::CircuitBreakerLayer;
 use buttress::grpc::{Codes, respond};
-use buttress::http::HoldBody;
+use buttress::http::{BodyTimeoutLayer, HoldBody};
 use buttress::observe::{Event, ObserveLayer};
-use buttress::timeout::TimeoutLayer;
+use buttress::timeout::{DeadlineLayer, PropagateDeadlineLayer, TimeoutLayer};
 use tonic::Code;
 use tonic::server::NamedService;
 use tonic::transport::Server;
@@ -25,6 +25,9 @@ async fn the_name_of_the_service_shows_through_every_layer() {
         ServiceBuilder::new()
             .layer(ObserveLayer::new(|_: &Event<'_>| {}))
             .layer(HoldBody::new(BulkheadLayer::builder(9).queue(9).build()))
+            .layer(BodyTimeoutLayer::idle(Duration::from_secs(9)))
+            .layer(DeadlineLayer::new())
+            .layer(PropagateDeadlineLayer::new())
             .layer(BulkheadLayer::new(9))
             .layer(CircuitBreakerLayer::builder().classify(Codes).build())
             .layer(TimeoutLayer::new(Duration::from_secs(9))),
