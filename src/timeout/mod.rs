@@ -86,7 +86,7 @@
 //!     });
 //!
 //! let request = Request::builder().header("grpc-timeout", "250m").body(()).unwrap();
-//! assert_eq!(service.oneshot(request).await.unwrap(), "199000u");
+//! assert_eq!(service.oneshot(request).await.unwrap(), "200000u");
 //! # }
 //! ```
 //!
