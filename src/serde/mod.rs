@@ -13,9 +13,9 @@ use ::serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::bulkhead::{self, QueueOrder};
 use crate::circuit_breaker::{self, Phase, SlowCalls, Snapshot, Window};
 use crate::classify::Class;
-use crate::retry::{self, Backoff, BudgetConfig, Jitter};
 #[cfg(feature = "http")]
 use crate::http::BodyTimeoutConfig;
+use crate::retry::{self, Backoff, BudgetConfig, Jitter};
 use crate::serde::named::Named;
 use crate::timeout::{self, HeaderFormat};
 

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use buttress::bulkhead::{self, BulkheadLayer, QueueOrder};
 use buttress::circuit_breaker::{self, CircuitBreakerLayer, Phase, SlowCalls, Snapshot, Window};
-use buttress::retry::{self, Backoff, BudgetConfig, Idempotent, Jitter, RetryLayer};
-use buttress::timeout::{self, TimeoutLayer};
 use buttress::http::BodyTimeoutConfig;
+use buttress::retry::{self, Backoff, BudgetConfig, Idempotent, Jitter, RetryLayer};
 use buttress::timeout::{
     self, DeadlineConfig, HeaderFormat, PropagateDeadlineConfig, TimeoutLayer,
 };
