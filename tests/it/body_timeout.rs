@@ -147,8 +147,7 @@ async fn total_also_ends_a_body_that_is_always_ready() {
 
 #[tokio::test(start_paused = true)]
 async fn an_end_that_is_ready_in_the_same_poll_as_the_total_wins() {
-    let ends: [fn(&Fill); 3] =
-        [|fill| drop(fill.end()), |fill| drop(fill.trailers()), |fill| drop(fill.data("z").end())];
+    let ends: [fn(&Fill) -> &Fill; 3] = [Fill::end, Fill::trailers, |fill| fill.data("z").end()];
     for put in ends {
         let (fill, mut body) = total(50 * MS);
         assert!(poll(&mut body).is_pending());
@@ -203,8 +202,8 @@ async fn frames_trailers_errors_hints_and_the_end_pass() {
     assert!(body.frame().await.unwrap().unwrap().is_trailers());
     assert!(body.is_end_stream());
     assert!(body.frame().await.is_none());
-    let full = TimeoutBody::new(Full::new(Bytes::from_static(b"abc"))).idle(MS);
-    assert_eq!((full.size_hint().exact(), full.is_end_stream()), (Some(3), false));
+    let sized = TimeoutBody::new(Full::new(Bytes::from_static(b"abc"))).idle(MS);
+    assert_eq!((sized.size_hint().exact(), sized.is_end_stream()), (Some(3), false));
 }
 
 #[test]

@@ -53,13 +53,14 @@ async fn a_body_that_takes_too_long_is_told_and_names_the_layer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_ends_with_its_body_and_once() {
-    let ends: [(fn(&Fill), _); 6] = [
-        (|fill| drop(fill.data("a").end()), settled(SUCCESS)),
-        (|fill| drop(fill.end()), settled(SUCCESS)),
-        (|fill| drop(fill.trailers().end()), settled(SUCCESS)),
-        (|fill| drop(fill.fail()), settled(Class::Transient)),
-        (|fill| drop(fill.data("a")), Abandoned),
-        (|_| {}, Abandoned),
+    type Put = fn(&Fill) -> &Fill;
+    let ends: [(Put, _); 6] = [
+        (|fill| fill.data("a").end(), settled(SUCCESS)),
+        (|fill| fill.end(), settled(SUCCESS)),
+        (|fill| fill.trailers().end(), settled(SUCCESS)),
+        (|fill| fill.fail(), settled(Class::Transient)),
+        (|fill| fill.data("a"), Abandoned),
+        (|fill| fill, Abandoned),
     ];
     for (put, end) in ends {
         let ledger = Ledger::default();
