@@ -17,6 +17,7 @@ mod cost;
 mod observability;
 #[cfg(all(feature = "metrics", feature = "tracing"))]
 mod observe;
+mod policies;
 #[cfg(feature = "http")]
 mod replay;
 #[cfg(feature = "serde")]

@@ -1,0 +1,8 @@
+//! The retry policies for HTTP and gRPC: who may be sent again, when, and with what.
+#![cfg(feature = "grpc")]
+
+mod errors;
+mod grpc_calls;
+mod grpc_messages;
+mod http_requests;
+mod layer;

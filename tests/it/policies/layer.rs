@@ -1,0 +1,127 @@
+//! The policies in a `RetryLayer`, under paused time.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use buttress::http::{ReplayBody, RetryPolicy};
+use buttress::retry::{Attempt, Backoff, RetryLayer};
+use buttress::{BoxError, grpc};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, StreamBody};
+use tokio::time::Instant;
+use tower::{ServiceBuilder, ServiceExt};
+
+/// What an attempt looked like, and when it came.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    at: Duration,
+    attempt: Attempt,
+    key: Option<String>,
+    body: Bytes,
+}
+
+type Answer = Response<&'static str>;
+type Outcome = Result<Answer, BoxError>;
+
+/// Sends a POST of three frames through `policy` to a service that gives these answers.
+macro_rules! post {
+    ($policy:expr, $answers:expr) => {{
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (log, start) = (seen.clone(), Instant::now());
+        let answers: Vec<fn() -> Outcome> = $answers;
+        let answers = Arc::new(Mutex::new(answers.into_iter()));
+        let backoff = Backoff::exponential(Duration::from_millis(100), Duration::from_secs(1))
+            .jitter(buttress::retry::Jitter::None);
+        let service = ServiceBuilder::new()
+            .map_request(ReplayBody::wrap)
+            .layer(RetryLayer::builder($policy).backoff(backoff).build())
+            .service_fn(move |request: Request<ReplayBody<_>>| {
+                let (log, answers) = (log.clone(), answers.clone());
+                async move {
+                    let attempt = *request.extensions().get::<Attempt>().unwrap();
+                    let key = request.headers().get("idempotency-key");
+                    let key = key.map(|key| key.to_str().unwrap().to_owned());
+                    let body = request.into_body().collect().await?.to_bytes();
+                    log.lock().unwrap().push(Seen { at: start.elapsed(), attempt, key, body });
+                    let answer = answers.lock().unwrap().next().unwrap();
+                    answer()
+                }
+            });
+        let frames = ["ab", "c", "de"]
+            .map(|text| Ok::<_, BoxError>(http_body::Frame::data(Bytes::from(text))));
+        let body = StreamBody::new(futures::stream::iter(frames));
+        let outcome =
+            service.oneshot(Request::post("http://host/pkg.Things/Put").body(body).unwrap()).await;
+        (outcome, Arc::try_unwrap(seen).unwrap().into_inner().unwrap())
+    }};
+}
+
+fn status(status: u16) -> Outcome {
+    Ok(Response::builder().status(status).body("").unwrap())
+}
+
+fn times(seen: &[Seen]) -> Vec<u64> {
+    seen.iter().map(|seen| u64::try_from(seen.at.as_millis()).unwrap()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stamped_post_is_sent_again_with_the_same_key_and_body() {
+    let policy = RetryPolicy::new().stamp_idempotency_keys().seed(1);
+    let (outcome, seen) =
+        post!(policy, vec![|| status(500), || Err("reset".into()), || status(200)]);
+    assert_eq!(outcome.unwrap().status(), 200);
+    assert_eq!(times(&seen), [0, 100, 300]);
+    assert!(seen[0].key.is_some());
+    for (seen, number) in seen.iter().zip(1..) {
+        assert_eq!(seen.attempt, Attempt::new(number, 3));
+        assert_eq!(seen.body, "abcde");
+    }
+    assert!(seen.windows(2).all(|pair| pair[0].key == pair[1].key));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_without_a_key_is_sent_once_and_its_caller_gets_the_answer() {
+    let (outcome, seen) = post!(RetryPolicy::new(), vec![|| status(503)]);
+    assert_eq!(outcome.unwrap().status(), 503);
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].key, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_holds_the_next_attempt_back() {
+    let busy = || {
+        let mut response = status(503)?;
+        response.headers_mut().insert("retry-after", "7".parse().unwrap());
+        Ok(response)
+    };
+    let policy = RetryPolicy::new().stamp_idempotency_keys();
+    let (outcome, seen) = post!(policy, vec![busy, || status(200)]);
+    assert_eq!(outcome.unwrap().status(), 200);
+    assert!((7_000..=7_700).contains(&times(&seen)[1]), "{:?}", times(&seen));
+}
+
+fn pushback(code: &'static str, value: Option<&'static str>) -> Outcome {
+    let mut response = status(200)?;
+    response.headers_mut().insert("grpc-status", code.parse().unwrap());
+    if let Some(value) = value {
+        response.headers_mut().insert("grpc-retry-pushback-ms", value.parse().unwrap());
+    }
+    Ok(response)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pushback_is_exact_and_a_negative_one_ends_the_call() {
+    let (_, seen) = post!(
+        grpc::RetryPolicy::new(),
+        vec![|| pushback("13", Some("1234")), || pushback("14", None), || pushback("0", None)]
+    );
+    assert_eq!(times(&seen), [0, 1234, 1334], "and the backoff starts over");
+    for stop in [|| pushback("14", Some("-1")), || pushback("14", Some("soon"))] {
+        let (outcome, seen) = post!(grpc::RetryPolicy::new(), vec![stop]);
+        assert_eq!(
+            (outcome.unwrap().headers()["grpc-status"].as_bytes(), seen.len()),
+            (&b"14"[..], 1)
+        );
+    }
+}
