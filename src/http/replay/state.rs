@@ -254,7 +254,7 @@ impl<I> State<I> {
         let needed = self.others_need(slot, number);
         self.advance(slot, data.map_or(0, Bytes::len));
         let size = data.map_or(0, Bytes::len) + trailers.map_or(0, size_of_trailers);
-        if !needed || size > self.cap - self.kept {
+        if !needed || !self.keeps() || size > self.cap - self.kept {
             let released = self.forget_all();
             self.first = number + 1;
             return released;
