@@ -29,8 +29,10 @@
 //!
 //! Outside in. Every order compiles, and [`guide::order`] says why this one:
 //!
-//! - Server: observe → bulkhead → timeout → handler, in `http::respond` or `grpc::respond`.
-//! - Client: observe → total timeout → circuit breaker → bulkhead → attempt timeout → transport.
+//! - Server: observe → deadline → bulkhead → timeout → handler, in `http::respond` or
+//!   `grpc::respond`.
+//! - Client: observe → total timeout → retry or hedge → circuit breaker → bulkhead → attempt timeout
+//!   → transport.
 //!
 //! # What all layers have in common
 //!
@@ -49,7 +51,7 @@
 //!
 //! | feature | adds |
 //! | --- | --- |
-//! | `http` | `http`: classify statuses, answer refusals, count streaming bodies |
+//! | `http` | `http`: classify statuses, answer refusals, count streaming bodies, retry requests |
 //! | `grpc` | `grpc`: the same for tonic; includes `http` |
 //! | `metrics` | `observe::MetricsObserver` |
 //! | `tracing` | `observe::TracingObserver` |
