@@ -1,7 +1,8 @@
 //! A gRPC client that comes again when the server says so, and gives up in time.
 //!
-//! The server pushes back: the next attempt comes after exactly as long as it says. A call with a
-//! deadline that would be over by then ends at once instead of waiting in vain.
+//! The server pushes back: the next attempt comes after exactly as long as it says. Each attempt
+//! tells the server how much time is left. A call with a deadline that would be over by the next
+//! attempt ends at once instead of waiting in vain.
 //!
 //! ```text
 //! cargo run --example tonic_retry --features grpc
@@ -13,11 +14,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use buttress::LiftLayer;
-use buttress::grpc::RetryPolicy;
+use buttress::grpc::{RetryPolicy, respond};
 use buttress::http::ReplayBody;
 use buttress::observe::{Event, EventKind};
 use buttress::retry::RetryLayer;
-use buttress::timeout::{Deadline, FromRequest, TimeoutLayer};
+use buttress::timeout::{
+    Deadline, DeadlineLayer, FromRequest, PropagateDeadlineLayer, TimeoutLayer,
+};
 use futures::stream::Empty;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -53,6 +56,8 @@ async fn main() -> Result<(), BoxError> {
             .layer(retry)
             // Each attempt ends after a second, and with the deadline of the call in any case.
             .layer(TimeoutLayer::builder(Duration::from_secs(1)).deadline(FromRequest).build())
+            // Says in `grpc-timeout` what is left, anew for each attempt.
+            .layer(PropagateDeadlineLayer::new())
             .layer(LiftLayer)
             // The channel takes tonic's own body only.
             .map_request(|request: http::Request<ReplayBody<_>>| request.map(Body::new))
@@ -88,7 +93,8 @@ impl Health for Pushing {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         let before = request.metadata().get("grpc-previous-rpc-attempts");
-        println!("  server: a call, attempts before it: {before:?}");
+        let left = request.extensions().get::<Deadline>().map(|deadline| deadline.remaining());
+        println!("  server: attempts before this: {before:?}, time left: {left:.1?}");
         if self.calls.fetch_add(1, Ordering::Relaxed) % 3 == 2 {
             return Ok(Response::new(HealthCheckResponse::default()));
         }
@@ -109,7 +115,9 @@ async fn serve() -> Result<SocketAddr, BoxError> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let incoming = TcpListenerStream::new(listener);
-    let server = Server::builder().add_service(HealthServer::new(Pushing::default()));
+    let server = Server::builder()
+        .layer(respond(DeadlineLayer::new()))
+        .add_service(HealthServer::new(Pushing::default()));
     tokio::spawn(server.serve_with_incoming(incoming));
     Ok(address)
 }

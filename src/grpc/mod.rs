@@ -1,9 +1,11 @@
-//! gRPC, for tonic: judging calls, and refusals as statuses.
+//! gRPC, for tonic: judging calls, refusals as statuses, and sending calls again.
 //!
 //! # What it does
 //!
 //! - [`respond`] wraps a stack of layers around a server. What they refuse becomes a gRPC status.
 //! - [`Codes`] is the classifier for gRPC: what a status code says about the service.
+//! - [`RetryPolicy`] says which calls may be sent again, and hears the server's pushback. Its page
+//!   shows a client.
 //! - `tonic::Status` can carry a refusal: it is [`Rejectable`](crate::Rejectable), and made of
 //!   [`Rejected`](crate::Rejected) and of [`Error<E>`](crate::Error) by `From`.
 //! - Every service of this crate passes tonic's `NamedService` on, so that what it wraps can

@@ -1,5 +1,5 @@
-//! HTTP: judging responses, answering refusals, holding a permit until a body has ended, and
-//! ending bodies that take too long.
+//! HTTP: judging responses, answering refusals, sending requests again, holding a permit until a
+//! body has ended, and ending bodies that take too long.
 //!
 //! # What it does
 //!
@@ -10,6 +10,8 @@
 //!   body has ended, and not only until its head is there.
 //! - [`BodyTimeoutLayer`] bounds how long a response body may take: the wait for its next frame,
 //!   or all of it. [`TimeoutBody`] does the same for any body, that of a request for one.
+//! - [`RetryPolicy`] says which requests a [`RetryLayer`](crate::retry::RetryLayer) may send
+//!   again, and [`ReplayBody`] keeps what a request body streams, so that it can be.
 //! - [`FromRequest`](crate::timeout::FromRequest) finds deadlines in `http::Request`, and
 //!   [`DeadlineLayer`](crate::timeout::DeadlineLayer) and
 //!   [`PropagateDeadlineLayer`](crate::timeout::PropagateDeadlineLayer) read and write its headers.
@@ -58,9 +60,29 @@
 //! # let _ = client;
 //! ```
 //!
+//! A client that sends requests again. Its body is one that can be replayed:
+//!
+//! ```
+//! use std::time::Duration;
+//! use axum::body::Body;
+//! use buttress::{LiftLayer, http::{ReplayBody, RetryPolicy}};
+//! use buttress::{retry::RetryLayer, timeout::TimeoutLayer};
+//! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+//! use tower::ServiceBuilder;
+//!
+//! let client = ServiceBuilder::new()
+//!     .map_request(ReplayBody::<Body>::wrap)
+//!     .layer(RetryLayer::new(RetryPolicy::new()))
+//!     .layer(TimeoutLayer::new(Duration::from_secs(1)))
+//!     .layer(LiftLayer)
+//!     .service(Client::builder(TokioExecutor::new()).build_http::<ReplayBody<Body>>());
+//! # let _ = client;
+//! ```
+//!
 //! # What it counts
 //!
-//! Nothing. A refusal is answered like this:
+//! [`ReplayBody`] counts the bytes that it keeps; the others nothing. A refusal is answered like
+//! this:
 //!
 //! | reason | status | `Retry-After` |
 //! | --- | --- | --- |
@@ -119,7 +141,8 @@
 //!
 //! # Sharing
 //!
-//! The adapters have no state. The layers in the stack keep theirs in the layer value, so one
+//! The clones of one [`ReplayBody`] share what was kept, and those of one [`RetryPolicy`] the
+//! source of their keys. The other adapters have no state. The layers in the stack keep theirs in the layer value, so one
 //! [`respond`]`(stack)` is one limit, whatever number of routes it is laid over and however often
 //! a router lays it. Two routes that must not share get two stacks.
 //!
