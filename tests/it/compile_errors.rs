@@ -25,6 +25,8 @@ fn the_compiler_names_the_cure() {
 fn the_cure_is_in_the_text() {
     let foreign = include_str!("../ui/foreign_error.stderr");
     assert!(foreign.contains("put `.layer(buttress::LiftLayer)` last in the `ServiceBuilder`"));
+    let body = include_str!("../ui/body_that_cannot_be_replayed.stderr");
+    assert!(body.contains("put `.map_request(|request: http::Request<_>| request.map("));
     let router = include_str!("../ui/router_without_respond.stderr");
     assert!(router.contains("wrap the whole stack instead: `buttress::http::respond(stack)`"));
     let number = include_str!("../ui/deadline_of_a_number.stderr");
