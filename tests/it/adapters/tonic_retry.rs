@@ -24,10 +24,13 @@ use super::tonic_calls::{channel, check, connect, listen};
 /// A call as the server saw it: when it began, and how many came before it.
 type Call = (Instant, Option<String>);
 
-/// Fails with one code and pushback after the other, then answers.
+/// A code, and the pushback with it.
+type Failure = (Code, Option<&'static str>);
+
+/// Fails in one way after the other, then answers.
 #[derive(Clone, Default)]
 struct Pushing {
-    failures: Arc<Mutex<VecDeque<(Code, Option<&'static str>)>>>,
+    failures: Arc<Mutex<VecDeque<Failure>>>,
     calls: Arc<Mutex<Vec<Call>>>,
 }
 
@@ -63,10 +66,7 @@ impl Health for Pushing {
 }
 
 /// Calls a server that fails so, below the codec or above it: the outcome, and what the server saw.
-async fn call(
-    failures: &[(Code, Option<&'static str>)],
-    below: bool,
-) -> (Result<(), Status>, Vec<Call>) {
+async fn call(failures: &[Failure], below: bool) -> (Result<(), Status>, Vec<Call>) {
     let service = Pushing::default();
     service.failures.lock().unwrap().extend(failures);
     let calls = service.calls.clone();

@@ -107,21 +107,25 @@ fn what_counts_as_unsent_can_be_added_to() {
     assert!(Policy::<_, Answer, _>::may_resend(&policy, &ask("POST"), Err(&refused)));
 }
 
+/// A body of which it is known that it is lost, or not.
+struct Lost(bool);
+
+impl Replay for Lost {
+    fn replay(&self) -> Option<Self> {
+        Some(Self(self.0))
+    }
+
+    fn can_replay(&self) -> bool {
+        !self.0
+    }
+}
+
 #[test]
 fn a_body_that_is_lost_is_not_sent_again_whatever_the_request() {
     let body = ReplayBody::new(Full::<Bytes>::from("0123456789")).at_most(9);
     let request = Request::get("/").body(body).unwrap();
     assert!(Policy::<_, Answer, Fault>::clone_request(&RetryPolicy::new(), &request).is_none());
 
-    struct Lost(bool);
-    impl Replay for Lost {
-        fn replay(&self) -> Option<Self> {
-            Some(Self(self.0))
-        }
-        fn can_replay(&self) -> bool {
-            !self.0
-        }
-    }
     for lost in [true, false] {
         let kept = Request::put("/").body(Lost(lost)).unwrap();
         let outcome = Err::<&Answer, _>(&fault("reset"));

@@ -57,8 +57,8 @@ macro_rules! post {
     }};
 }
 
-fn status(status: u16) -> Outcome {
-    Ok(Response::builder().status(status).body("").unwrap())
+fn status(status: u16) -> Answer {
+    Response::builder().status(status).body("").unwrap()
 }
 
 fn times(seen: &[Seen]) -> Vec<u64> {
@@ -69,7 +69,7 @@ fn times(seen: &[Seen]) -> Vec<u64> {
 async fn a_stamped_post_is_sent_again_with_the_same_key_and_body() {
     let policy = RetryPolicy::new().stamp_idempotency_keys().seed(1);
     let (outcome, seen) =
-        post!(policy, vec![|| status(500), || Err("reset".into()), || status(200)]);
+        post!(policy, vec![|| Ok(status(500)), || Err("reset".into()), || Ok(status(200))]);
     assert_eq!(outcome.unwrap().status(), 200);
     assert_eq!(times(&seen), [0, 100, 300]);
     assert!(seen[0].key.is_some());
@@ -82,7 +82,7 @@ async fn a_stamped_post_is_sent_again_with_the_same_key_and_body() {
 
 #[tokio::test(start_paused = true)]
 async fn a_post_without_a_key_is_sent_once_and_its_caller_gets_the_answer() {
-    let (outcome, seen) = post!(RetryPolicy::new(), vec![|| status(503)]);
+    let (outcome, seen) = post!(RetryPolicy::new(), vec![|| Ok(status(503))]);
     assert_eq!(outcome.unwrap().status(), 503);
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].key, None);
@@ -91,33 +91,35 @@ async fn a_post_without_a_key_is_sent_once_and_its_caller_gets_the_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_retry_after_holds_the_next_attempt_back() {
     let busy = || {
-        let mut response = status(503)?;
+        let mut response = status(503);
         response.headers_mut().insert("retry-after", "7".parse().unwrap());
         Ok(response)
     };
     let policy = RetryPolicy::new().stamp_idempotency_keys();
-    let (outcome, seen) = post!(policy, vec![busy, || status(200)]);
+    let (outcome, seen) = post!(policy, vec![busy, || Ok(status(200))]);
     assert_eq!(outcome.unwrap().status(), 200);
     assert!((7_000..=7_700).contains(&times(&seen)[1]), "{:?}", times(&seen));
 }
 
-fn pushback(code: &'static str, value: Option<&'static str>) -> Outcome {
-    let mut response = status(200)?;
+fn pushback(code: &'static str, value: Option<&'static str>) -> Answer {
+    let mut response = status(200);
     response.headers_mut().insert("grpc-status", code.parse().unwrap());
     if let Some(value) = value {
         response.headers_mut().insert("grpc-retry-pushback-ms", value.parse().unwrap());
     }
-    Ok(response)
+    response
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pushback_is_exact_and_a_negative_one_ends_the_call() {
     let (_, seen) = post!(
         grpc::RetryPolicy::new(),
-        vec![|| pushback("13", Some("1234")), || pushback("14", None), || pushback("0", None)]
+        vec![|| Ok(pushback("13", Some("1234"))), || Ok(pushback("14", None)), || Ok(pushback(
+            "0", None
+        ))]
     );
     assert_eq!(times(&seen), [0, 1234, 1334], "and the backoff starts over");
-    for stop in [|| pushback("14", Some("-1")), || pushback("14", Some("soon"))] {
+    for stop in [|| Ok(pushback("14", Some("-1"))), || Ok(pushback("14", Some("soon")))] {
         let (outcome, seen) = post!(grpc::RetryPolicy::new(), vec![stop]);
         assert_eq!(
             (outcome.unwrap().headers()["grpc-status"].as_bytes(), seen.len()),
