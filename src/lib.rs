@@ -80,6 +80,7 @@ pub mod bulkhead;
 pub mod circuit_breaker;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+pub mod hedge;
 pub mod retry;
 pub mod timeout;
 

@@ -64,6 +64,12 @@ impl<A: Admitter> Permit<A> {
         self.held.take()
     }
 
+    /// The layer's shared state, and what the call takes along, while the permit is held.
+    #[inline]
+    pub(crate) fn held_mut(&mut self) -> Option<(&A, &mut A::Ticket)> {
+        self.held.as_mut().map(|(admitter, ticket)| (&**admitter, ticket))
+    }
+
     pub(crate) fn admitter(&self) -> Option<&A> {
         self.held.as_ref().map(|(admitter, _)| &**admitter)
     }

@@ -5,6 +5,7 @@ use tonic::server::NamedService;
 use crate::bulkhead::Bulkhead;
 use crate::circuit_breaker::CircuitBreaker;
 use crate::error::Lift;
+use crate::hedge::Hedge;
 use crate::http::{BodyTimeout, Holding, Respond};
 use crate::observe::Observed;
 use crate::timeout::{Deadlined, PropagateDeadline, Timeout};
@@ -23,6 +24,7 @@ pass_the_name_through! {
     Bulkhead<S, M, P>,
     CircuitBreaker<S, C>,
     Deadlined<S>,
+    Hedge<S, P>,
     Holding<S>,
     Lift<S>,
     Observed<S, C>,

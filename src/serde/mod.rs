@@ -13,6 +13,7 @@ use ::serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::bulkhead::{self, QueueOrder};
 use crate::circuit_breaker::{self, Phase, SlowCalls, Snapshot, Window};
 use crate::classify::Class;
+use crate::hedge::{self, Delay};
 #[cfg(feature = "http")]
 use crate::http::BodyTimeoutConfig;
 use crate::retry::{self, Backoff, BudgetConfig, Jitter};
@@ -168,6 +169,24 @@ struct RetryConfig {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(remote = "hedge::Config", default = "hedge::Config::default", deny_unknown_fields)]
+struct HedgeConfig {
+    delay: Delay,
+    #[serde(with = "duration")]
+    window: Duration,
+    budget: BudgetConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Delay", rename_all = "snake_case")]
+enum DelayMirror {
+    Fixed(#[serde(with = "duration")] Duration),
+    Percentile(f64),
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(remote = "Backoff", deny_unknown_fields)]
 struct BackoffMirror {
     #[serde(with = "duration")]
@@ -307,6 +326,7 @@ through! {
     BulkheadConfig for bulkhead::Config as "bulkhead";
     CircuitBreakerConfig for circuit_breaker::Config as "circuit_breaker";
     RetryConfig for retry::Config as "retry";
+    HedgeConfig for hedge::Config as "hedge";
     BackoffMirror for Backoff as "";
     SlowCallsMirror for SlowCalls as "";
     SnapshotMirror for Snapshot as "snapshot";
@@ -336,6 +356,7 @@ macro_rules! enums {
 
 enums! {
     WindowMirror for Window;
+    DelayMirror for Delay;
     QueueOrderMirror for QueueOrder;
     JitterMirror for Jitter;
     BudgetMirror for BudgetConfig;

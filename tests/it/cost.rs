@@ -11,6 +11,7 @@ use std::time::Duration;
 use allocation_counter::measure;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
+use buttress::hedge::{Delay, HedgeLayer};
 use buttress::observe::{Observe, ObserveLayer};
 use buttress::retry::{Budget, Idempotent, Policy, RetryLayer};
 use buttress::timeout::{Deadline, TimeoutLayer};
@@ -63,6 +64,7 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
     let bulkhead = || BulkheadLayer::builder(10).observe(observer()).build();
     let breaker = || CircuitBreakerLayer::builder().observe(observer());
     let retry = || RetryLayer::builder(Idempotent).observe(observer());
+    let hedge = || HedgeLayer::builder(Idempotent).observe(observer());
     let base = || service_fn(inner);
     let count = Window::count(100);
     let stack = ServiceBuilder::new()
@@ -88,6 +90,11 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
         ("retry", allocations(retry().build().layer(base()), true)),
         ("retry, in flight", retry_with(retry().budget(Budget::in_flight(0.2)))),
         ("retry, tokens", retry_with(retry().budget(Budget::tokens(100, 0.1)))),
+        ("hedge", allocations(hedge().build().layer(base()), true)),
+        (
+            "hedge, fixed",
+            allocations(hedge().delay(Delay::Fixed(SECOND)).build().layer(base()), true),
+        ),
         ("the stack", allocations(stack, true)),
     ]
 }
@@ -120,8 +127,8 @@ fn a_successful_call_allocates_nothing_with_metrics_and_a_recorder() {
     metrics::with_local_recorder(&recorder, || {
         assert_none(successes(&buttress::observe::MetricsObserver::new()));
     });
-    // Twelve layers alone and five in the stack, each call with a counter and a histogram.
-    let calls = u64::from(WARM + 100) * (12 + 5);
+    // Fourteen layers alone and five in the stack, each call with a counter and a histogram.
+    let calls = u64::from(WARM + 100) * (14 + 5);
     assert_eq!(recorder.counted(), calls, "the recorder saw the calls");
     assert_eq!(recorder.sampled(), calls);
 }
@@ -253,6 +260,32 @@ fn a_retry_allocates_what_cloning_the_request_does_and_the_last_attempt_does_not
     assert_eq!(of(3, 1), 2 + 2, "the second attempt of three is cloned");
 }
 
+/// Neither does one that is not ready at once, and so makes a timer.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_needs_no_second_attempt_allocates_nothing() {
+    let layer = HedgeLayer::new(Idempotent);
+    let mut service = layer.layer(service_fn(|pends: u32| {
+        let mut left = pends;
+        std::future::poll_fn(move |_| match left {
+            0 => Poll::Ready(Ok::<_, Fault>(())),
+            _ => {
+                left -= 1;
+                Poll::Pending
+            }
+        })
+    }));
+    let mut one = |pends: u32| {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(service.poll_ready(&mut cx).is_ready());
+        let mut future = pin!(service.call(pends));
+        (0..pends).for_each(|_| assert!(future.as_mut().poll(&mut cx).is_pending()));
+        assert!(future.poll(&mut cx).is_ready());
+    };
+    (0..WARM).for_each(|_| one(3));
+    assert!(layer.handle().delay().is_some(), "it is warm");
+    assert_eq!(measure(|| (0..100).for_each(|_| one(3))).count_total, 0);
+}
+
 /// A test that counts nothing would pass as well.
 #[test]
 fn an_allocation_is_counted() {
@@ -277,9 +310,12 @@ fn the_futures_are_as_small_as_documented() {
     let stack = size_of_val(&stack.call(7));
     // The kept request, and a clone of the inner service, which has no size.
     let retry = over(size_of_val(&RetryLayer::new(Idempotent).layer(base()).call(7)));
+    let hedge = over(size_of_val(&HedgeLayer::new(Idempotent).layer(base()).call(7)));
     assert!(bulkhead <= 32, "bulkhead: {bulkhead}");
     assert!(breaker <= 40, "breaker: {breaker}");
     assert!(timeout <= 144, "timeout: {timeout}");
     assert!(stack <= 256, "stack: {stack}");
     assert!(retry <= 48 + 8, "retry: {retry}");
+    // The kept request; the second inner future has its room.
+    assert!(hedge <= 232 + 8, "hedge: {hedge}");
 }

@@ -13,6 +13,7 @@ mod circuit_breaker;
 mod compile_errors;
 mod contract;
 mod cost;
+mod hedge;
 #[cfg(all(feature = "metrics", feature = "tracing"))]
 mod observability;
 #[cfg(all(feature = "metrics", feature = "tracing"))]

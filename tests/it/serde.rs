@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use buttress::bulkhead::{self, BulkheadLayer, QueueOrder};
 use buttress::circuit_breaker::{self, CircuitBreakerLayer, Phase, SlowCalls, Snapshot, Window};
+use buttress::hedge::{self, Delay};
 use buttress::http::BodyTimeoutConfig;
 use buttress::retry::{self, Backoff, BudgetConfig, Idempotent, Jitter, RetryLayer};
 use buttress::timeout::{
@@ -70,6 +71,33 @@ fn a_retry_is_read_with_its_backoff_and_its_budget() {
     let file = from_value(json!({ "max_attempts": 0 })).unwrap();
     let error = RetryLayer::from_config(Idempotent, file).unwrap_err();
     assert_eq!(error.to_string(), "retry.max_attempts is 0, allowed is 1 or more");
+}
+
+#[test]
+fn a_hedge_is_read_with_its_delay_and_its_budget() {
+    let mut expected = hedge::Config::default();
+    expected.delay = Delay::Fixed(20 * MS);
+    expected.window = 300_000 * MS;
+    expected.budget = BudgetConfig::InFlight { ratio: 0.1, at_least: 2 };
+    expected.name = Some("db".into());
+    let text = json!({
+        "delay": { "fixed": "20ms" }, "window": "5m", "name": "db",
+        "budget": { "in_flight": { "ratio": 0.1, "at_least": 2 } },
+    });
+    assert_eq!(from_value::<hedge::Config>(text.clone()).unwrap(), expected);
+    assert_eq!(to_value(&expected).unwrap(), text);
+    assert_eq!(from_value::<hedge::Config>(json!({})).unwrap(), hedge::Config::default());
+    let delay: Delay = from_value(json!({ "percentile": 0.9 })).unwrap();
+    assert_eq!(delay, Delay::Percentile(0.9));
+
+    let wrong = |text| from_value::<hedge::Config>(text).unwrap_err().to_string();
+    let told = wrong(json!({ "delay": { "fixed": 20 } }));
+    assert!(told.starts_with("hedge.delay: "), "{told}");
+    let told = wrong(json!({ "after": "20ms" }));
+    assert!(told.starts_with("hedge") && told.contains("`after`"), "{told}");
+    let file = from_value(json!({ "delay": { "percentile": 95.0 } })).unwrap();
+    let error = hedge::HedgeLayer::from_config(Idempotent, file).unwrap_err();
+    assert_eq!(error.setting(), "hedge.delay");
 }
 
 /// Every field differs from its default, so that one that is not read shows.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use buttress::LiftLayer;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
+use buttress::hedge::{Delay, HedgeLayer};
 use buttress::observe::ObserveLayer;
 use buttress::retry::{Policy, RetryLayer};
 use buttress::timeout::TimeoutLayer;
@@ -254,5 +255,14 @@ contract!(circuit_breaker_in_shadow, |o| CircuitBreakerLayer::builder()
 contract!(retry, |o| RetryLayer::builder(Again).observe(o).build(), except bare);
 contract!(retry_of_one_attempt, |o| RetryLayer::builder(Again)
     .max_attempts(1)
+    .observe(o)
+    .build(), except bare);
+contract!(hedge, |o| HedgeLayer::builder(Again).observe(o).build(), except bare);
+contract!(hedge_after_an_hour, |o| HedgeLayer::builder(Again)
+    .delay(Delay::Fixed(HOUR))
+    .observe(o)
+    .build(), except bare);
+contract!(hedge_that_sends_twice, |o| HedgeLayer::builder(Again)
+    .delay(Delay::Fixed(Duration::from_millis(1)))
     .observe(o)
     .build(), except bare);

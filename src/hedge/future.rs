@@ -1,0 +1,229 @@
+//! The response future of a hedge.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::admission::Permit;
+use crate::classify::Class;
+use crate::error::Rejectable;
+use crate::hedge::second::{Place, Second};
+use crate::hedge::shared::{Shared, Ticket};
+use crate::policy::Policy;
+
+pin_project! {
+    /// The response future of a [`Hedge`](super::Hedge). It holds both inner futures in itself,
+    /// the second in the room of the request, the service and the timer that it is made of:
+    /// 104 bytes at most on top of those.
+    pub struct ResponseFuture<S, Req, P>
+    where
+        S: Service<Req>,
+    {
+        #[pin]
+        first: First<S::Future, Outcome<S, Req>>,
+        #[pin]
+        second: Second<S, S::Future, Req>,
+        permit: Permit<Shared<P>>,
+    }
+}
+
+type Outcome<S, Req> = Result<<S as Service<Req>>::Response, <S as Service<Req>>::Error>;
+
+pin_project! {
+    #[project = Projected]
+    enum First<F, O> {
+        InFlight { #[pin] inner: F },
+        // It failed, and the second attempt is not sent yet: its answer, should there be none.
+        Failed { answer: Option<(O, Class)> },
+        Gone,
+    }
+}
+
+impl<S, Req, P> ResponseFuture<S, Req, P>
+where
+    S: Service<Req>,
+{
+    #[inline]
+    pub(super) fn new(
+        first: S::Future,
+        second: Second<S, S::Future, Req>,
+        permit: Permit<Shared<P>>,
+    ) -> Self {
+        Self { first: First::InFlight { inner: first }, second, permit }
+    }
+}
+
+impl<S, Req, P> Future for ResponseFuture<S, Req, P>
+where
+    S: Service<Req>,
+    S::Error: Rejectable,
+    P: Policy<Req, S::Response, S::Error>,
+{
+    type Output = Outcome<S, Req>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let mut failed = None;
+        if let Projected::InFlight { inner } = this.first.as_mut().project()
+            && let Poll::Ready(outcome) = inner.poll(cx)
+        {
+            let class = this.permit.admitter().expect(OVER).judge(outcome.as_ref());
+            let place = this.second.place();
+            if is_acceptable(class) || place == Place::None {
+                // The loser goes before the winner is told: the answer may be kept for long. What
+                // was only kept goes with the future, and so does what has answered.
+                if matches!(place, Place::Due | Place::Sent) {
+                    this.second.set(Second::None);
+                }
+                this.permit.settle(class);
+                return Poll::Ready(outcome);
+            }
+            failed = Some((outcome, class));
+        }
+        Attempts { first: this.first, second: this.second }.poll(failed, this.permit, cx)
+    }
+}
+
+const OVER: &str = "a response future is not polled after it was ready";
+
+/// Both attempts, where the first alone does not decide.
+struct Attempts<'a, S, Req>
+where
+    S: Service<Req>,
+{
+    first: Pin<&'a mut First<S::Future, Outcome<S, Req>>>,
+    second: Pin<&'a mut Second<S, S::Future, Req>>,
+}
+
+/// The outcome that the caller gets.
+type Answer<S, Req> = (Outcome<S, Req>, Class);
+
+impl<S, Req> Attempts<'_, S, Req>
+where
+    S: Service<Req>,
+    S::Error: Rejectable,
+{
+    // Apart, so that the way of a first attempt that is ready at once is short.
+    #[inline(never)]
+    fn poll<P>(
+        mut self,
+        failed: Option<Answer<S, Req>>,
+        permit: &mut Permit<Shared<P>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Outcome<S, Req>>
+    where
+        P: Policy<Req, S::Response, S::Error>,
+    {
+        let (shared, ticket) = permit.held_mut().expect(OVER);
+        let answer = failed.and_then(|failed| self.first_failed(failed, shared, ticket));
+        let (outcome, class) = match answer {
+            Some(answer) => answer,
+            None => ready!(self.poll_second(shared, ticket, cx)),
+        };
+        self.second.set(Second::None);
+        let first_ran = matches!(*self.first, First::InFlight { .. });
+        self.first.set(First::Gone);
+        if let Some((shared, ticket)) = permit.release() {
+            shared.end(&ticket, class, first_ran);
+        }
+        Poll::Ready(outcome)
+    }
+
+    /// Nothing where a second attempt is in flight or made due, which is then waited for; else the
+    /// failure is the answer.
+    #[cold]
+    fn first_failed<P>(
+        &mut self,
+        (outcome, class): Answer<S, Req>,
+        shared: &Shared<P>,
+        ticket: &Ticket,
+    ) -> Option<Answer<S, Req>>
+    where
+        P: Policy<Req, S::Response, S::Error>,
+    {
+        let goes_on = match self.second.place() {
+            Place::None => false,
+            Place::Sent => true,
+            place => {
+                let request = self.second.request();
+                request.is_some_and(|kept| shared.may_follow(kept, outcome.as_ref(), class))
+                    && (place == Place::Due || self.second.as_mut().make_due(shared))
+            }
+        };
+        if !goes_on {
+            return Some((outcome, class));
+        }
+        shared.first_is_over(ticket, class);
+        self.first.set(match self.second.place() {
+            Place::Sent => First::Gone,
+            _ => First::Failed { answer: Some((outcome, class)) },
+        });
+        None
+    }
+
+    fn poll_second<P>(
+        &mut self,
+        shared: &Shared<P>,
+        ticket: &mut Ticket,
+        cx: &mut Context<'_>,
+    ) -> Poll<Answer<S, Req>>
+    where
+        P: Policy<Req, S::Response, S::Error>,
+    {
+        if shared.pace.measures() {
+            ticket.since();
+        }
+        if self.second.place() == Place::Kept {
+            ready!(self.second.as_mut().poll_time(shared, ticket, cx));
+            self.second.as_mut().make_due(shared);
+        }
+        if self.second.place() == Place::Due {
+            let first = &mut self.first;
+            // What the first attempt left is dropped before the second is sent.
+            let discard = || {
+                if matches!(**first, First::Failed { .. }) {
+                    first.set(First::Gone);
+                }
+            };
+            ready!(self.second.as_mut().poll_send(shared, discard, cx));
+        }
+        if self.second.place() == Place::None {
+            return self.first_alone();
+        }
+        let outcome = ready!(self.second.as_mut().poll_outcome(cx));
+        let class = shared.judge(outcome.as_ref());
+        if is_acceptable(class) || !matches!(*self.first, First::InFlight { .. }) {
+            return Poll::Ready((outcome, class));
+        }
+        self.second.set(Second::None);
+        Poll::Pending
+    }
+
+    /// There is no second attempt, or none any more.
+    fn first_alone(&mut self) -> Poll<Answer<S, Req>> {
+        match self.first.as_mut().project() {
+            Projected::Failed { answer } => {
+                Poll::Ready(answer.take().expect("it is answered once"))
+            }
+            _ => Poll::Pending,
+        }
+    }
+}
+
+fn is_acceptable(class: Class) -> bool {
+    matches!(class, Class::Success | Class::Permanent)
+}
+
+impl<S, Req, P> fmt::Debug for ResponseFuture<S, Req, P>
+where
+    S: Service<Req>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("hedge::ResponseFuture")
+    }
+}
