@@ -292,7 +292,7 @@ mod tests {
                 if known < 100 {
                     prop_assert_eq!(histogram.delay(), None);
                 }
-                let due = known % 50 == 0;
+                let due = known.is_multiple_of(50);
                 prop_assert!(anew || !due);
                 prop_assert_eq!(histogram.left() as usize, 50 - known % 50);
                 if !due {

@@ -2,7 +2,6 @@
 
 use buttress::observe::EventKind::{Abandoned, Hedged, Withheld};
 use buttress::observe::{Observe, Withheld as Why};
-use buttress::retry::Budget;
 use tokio::time::advance;
 
 use super::*;
@@ -15,10 +14,6 @@ fn ten() -> Budget {
 
 fn none() -> Budget {
     Budget::ratio(0.0001).at_least(0)
-}
-
-fn tokens(rig: &Rig) -> f64 {
-    rig.layer.budget().available().floor()
 }
 
 #[tokio::test(start_paused = true)]
@@ -46,9 +41,9 @@ async fn each_second_attempt_takes_one_when_its_time_comes_and_not_before() {
         assert!(poll_once(&mut future).is_pending());
         advance(9 * MS).await;
         assert!(poll_once(&mut future).is_pending());
-        assert_eq!(tokens(&rig), f64::from(left + 1));
+        assert_eq!(tokens(rig.layer.budget()), left + 1);
         assert_eq!(future.await, Ok(2));
-        assert_eq!(tokens(&rig), f64::from(left));
+        assert_eq!(tokens(rig.layer.budget()), left);
     }
     rig.told();
     let mut future = call(&mut rig.service, Ask::Hold);
@@ -68,9 +63,9 @@ async fn one_that_was_not_sent_is_given_back() {
     assert!(poll_once(&mut future).is_pending());
     advance(10 * MS).await;
     assert!(poll_once(&mut future).is_pending());
-    assert_eq!(tokens(&rig), 9.0);
+    assert_eq!(tokens(rig.layer.budget()), 9);
     assert_eq!(future.await, Ok(1));
-    assert_eq!((tokens(&rig), rig.sent()), (10.0, 1));
+    assert_eq!((tokens(rig.layer.budget()), rig.sent()), (10, 1));
     // Or the call is dropped.
     rig.watch.unstall();
     let mut future = call(&mut rig.service, Ask::Hold);
@@ -78,9 +73,9 @@ async fn one_that_was_not_sent_is_given_back() {
     assert!(poll_once(&mut future).is_pending());
     advance(10 * MS).await;
     assert!(poll_once(&mut future).is_pending());
-    assert_eq!(tokens(&rig), 9.0);
+    assert_eq!(tokens(rig.layer.budget()), 9);
     drop(future);
-    assert_eq!(tokens(&rig), 10.0);
+    assert_eq!(tokens(rig.layer.budget()), 10);
     rig.ledger.assert_settled();
 }
 
@@ -91,14 +86,14 @@ async fn each_call_deposits_once_whatever_it_sends() {
     for _ in 0..1000 {
         call(&mut rig.service, Ask::Answer(1)).await.unwrap();
     }
-    let before = tokens(&rig);
-    assert!((490.0..=500.0).contains(&before), "{before}");
+    let before = tokens(rig.layer.budget());
+    assert!((490..=500).contains(&before), "{before}");
     // 100 calls deposit 50 and take 100.
     for _ in 0..100 {
         call(&mut rig.service, Ask::Fail(1)).await.unwrap();
     }
-    let after = tokens(&rig);
-    assert!((440.0..=450.0).contains(&after), "{after}");
+    let after = tokens(rig.layer.budget());
+    assert!((440..=450).contains(&after), "{after}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,15 +116,15 @@ async fn a_budget_in_flight_is_held_until_the_second_attempt_is_over_and_no_long
     for future in [&mut first, &mut other] {
         assert!(poll_once(future).is_pending());
     }
-    assert_eq!(tokens(&rig), 1.0);
+    assert_eq!(tokens(rig.layer.budget()), 1);
     advance(10 * MS).await;
     for future in [&mut first, &mut other] {
         assert!(poll_once(future).is_pending());
     }
-    assert_eq!((rig.sent(), tokens(&rig)), (3, 0.0));
+    assert_eq!((rig.sent(), tokens(rig.layer.budget())), (3, 0));
     assert_eq!(rig.told()[2..], [Hedged, Withheld(Why::Budget)]);
     assert_eq!(first.await, Ok(1));
-    assert_eq!(tokens(&rig), 1.0, "the loser is gone");
+    assert_eq!(tokens(rig.layer.budget()), 1, "the loser is gone");
     drop(other);
     assert_eq!(rig.told().last(), Some(&Abandoned));
 }
@@ -139,27 +134,27 @@ async fn calls_leave_the_budget_however_they_end() {
     let budget = Budget::in_flight(1.0).at_least(0);
     let mut rig = Rig::with(Plan::second(Ask::Answer(2)), |builder| builder.budget(budget));
     let mut held = call(&mut rig.service, Ask::Hold);
-    assert_eq!(tokens(&rig), 1.0);
+    assert_eq!(tokens(rig.layer.budget()), 1);
     assert!(poll_once(&mut held).is_pending());
     drop(held);
-    assert_eq!(tokens(&rig), 0.0);
+    assert_eq!(tokens(rig.layer.budget()), 0);
     for ask in [Ask::PanicInCall, Ask::PanicInPoll, Ask::Fail(HOPELESS)] {
         crate::support::panics(|| drop(poll_once(&mut call(&mut rig.service, ask))));
-        assert_eq!(tokens(&rig), 0.0, "{ask:?}");
+        assert_eq!(tokens(rig.layer.budget()), 0, "{ask:?}");
     }
     call(&mut rig.service, Ask::Fail(1)).await.unwrap();
-    assert_eq!(tokens(&rig), 0.0);
+    assert_eq!(tokens(rig.layer.budget()), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn both_attempts_are_judged_for_a_budget_of_tokens() {
     let budget = Budget::tokens(10, 1.0);
     let mut rig = Rig::with(Plan::second(Ask::Fail(2)), |builder| builder.budget(budget.clone()));
-    let full = budget.available();
+    let full = tokens(&budget);
     call(&mut rig.service, Ask::Fail(1)).await.unwrap_err();
-    assert_eq!(full - budget.available(), 2.0);
+    assert_eq!(full - tokens(&budget), 2);
     call(&mut rig.service, Ask::Answer(1)).await.unwrap();
-    assert_eq!(full - budget.available(), 1.0);
+    assert_eq!(full - tokens(&budget), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,7 +167,7 @@ async fn a_budget_is_shared_by_its_clones_and_by_all_services_of_the_layer() {
         call(&mut one.layer.layer(Mock::new()), Ask::Answer(7)).await.unwrap();
         call(&mut other.service.clone(), Ask::Fail(7)).await.unwrap();
     }
-    assert_eq!(budget.available().floor(), 0.0);
+    assert_eq!(tokens(&budget), 0);
     call(&mut one.layer.layer(Mock::new()), Ask::Fail(7)).await.unwrap_err();
     assert_eq!(other.told().len(), 15);
 }
@@ -180,11 +175,12 @@ async fn a_budget_is_shared_by_its_clones_and_by_all_services_of_the_layer() {
 #[tokio::test(start_paused = true)]
 async fn observers_learn_what_is_left_after_each_ask() {
     #[derive(Clone, Debug, Default)]
-    struct Gauge(Arc<Mutex<Vec<f64>>>);
+    struct Gauge(Arc<Mutex<Vec<u32>>>);
     impl Observe for Gauge {
         fn on_event(&self, _: &Event<'_>) {}
         fn on_budget(&self, tokens: f64) {
-            self.0.lock().unwrap().push(tokens.floor());
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            self.0.lock().unwrap().push(tokens as u32);
         }
     }
     let gauge = Gauge::default();
@@ -195,5 +191,5 @@ async fn observers_learn_what_is_left_after_each_ask() {
     for future in &mut futures {
         let _ = poll_once(future);
     }
-    assert_eq!(*gauge.0.lock().unwrap(), [1.0, 0.0, 0.0]);
+    assert_eq!(*gauge.0.lock().unwrap(), [1, 0, 0]);
 }

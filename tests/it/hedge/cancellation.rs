@@ -1,7 +1,6 @@
 //! Calls that are dropped, at every point, and attempts that panic.
 
 use buttress::observe::EventKind;
-use buttress::retry::Budget;
 use tokio::time::advance;
 
 use super::*;
@@ -16,7 +15,7 @@ fn rig(second: Ask) -> Rig {
 #[track_caller]
 fn assert_empty(rig: &Rig) {
     assert_eq!((rig.watch.replies(), rig.watch.alive()), (0, 1));
-    assert_eq!(rig.layer.budget().available(), 2.0);
+    assert_eq!(tokens(rig.layer.budget()), 2);
     rig.ledger.assert_settled();
 }
 

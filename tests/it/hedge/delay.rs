@@ -1,6 +1,5 @@
 //! The delay that is learnt from the latencies.
 
-use buttress::retry::Budget;
 use tokio::time::advance;
 
 use super::*;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use buttress::hedge::{Builder, Delay, Hedge, HedgeLayer};
 use buttress::observe::Event;
-use buttress::retry::{Attempt, Hint, Policy};
+use buttress::retry::{Attempt, Budget, Hint, Policy};
 use buttress::timeout::Deadline;
 use buttress::{Class, Reason};
 use tower::Layer;
@@ -108,6 +108,12 @@ impl Policy<Ask, u32, Fault> for Plan {
     fn mark(&self, _: &mut Ask, attempt: Attempt) {
         self.note(attempt.to_string());
     }
+}
+
+/// How many second attempts the budget would let pass.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn tokens(budget: &Budget) -> u32 {
+    budget.available() as u32
 }
 
 /// A hedge after 10 ms over a mock, and whoever watches.

@@ -115,6 +115,7 @@ async fn no_second_attempt_is_sent_at_or_after_the_deadline() {
         let mut rig = until(left * MS);
         assert!(call(&mut rig.service, Ask::After(30 * MS, 1)).await.is_ok());
         assert_eq!(rig.sent(), sent, "{left} ms");
+        assert_eq!(rig.watch.readied().len(), sent, "nothing is made ready in vain");
         let why = if sent == 1 { Withheld(Why::Deadline) } else { Hedged };
         assert_eq!(rig.told(), [admitted(), why, settled(Class::Success)]);
     }
@@ -127,6 +128,18 @@ async fn no_second_attempt_is_sent_at_or_after_the_deadline() {
     // A failure before the delay and the deadline starts one.
     let mut rig = until(8 * MS);
     assert_eq!(call(&mut rig.service, Ask::FailAfter(5 * MS, 7)).await, Ok(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_kept_is_let_go_at_the_deadline() {
+    let mut rig = until(5 * MS);
+    let mut future = call(&mut rig.service, Ask::Hold);
+    for alive in [2, 1] {
+        assert!(poll_once(&mut future).is_pending());
+        assert_eq!(rig.watch.alive(), alive);
+        advance(5 * MS).await;
+    }
+    assert_eq!(rig.told(), [admitted(), Withheld(Why::Deadline)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use buttress::hedge::Config;
 use buttress::observe::EventKind::{self, Hedged, Settled};
-use buttress::retry::{Budget, BudgetConfig, Idempotent};
+use buttress::retry::{BudgetConfig, Idempotent};
 
 use super::*;
 use crate::support::{admitted, call, panics, settled};
@@ -87,7 +87,7 @@ async fn a_config_builds_the_same_hedge() {
     let plan = Plan::second(Ask::Answer(2));
     let layer = HedgeLayer::from_config(plan.clone(), config.clone()).unwrap();
     assert_eq!(layer.handle().delay(), Some(10 * MS));
-    assert_eq!(layer.budget().available(), 7.0);
+    assert_eq!(tokens(layer.budget()), 7);
     assert!(format!("{layer:?}").contains("hedge(search)"));
     assert_eq!(call(&mut layer.layer(Mock::new()), Ask::Hold).await, Ok(2));
     config.window = Duration::ZERO;
