@@ -130,6 +130,17 @@ async fn a_budget_in_flight_is_held_until_the_second_attempt_is_over_and_no_long
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_budget_in_flight_is_free_again_when_the_second_attempt_has_won() {
+    let budget = Budget::in_flight(0.0001).at_least(1);
+    let mut rig = Rig::with(Plan::second(Ask::Answer(2)), |builder| builder.budget(budget));
+    let mut future = call(&mut rig.service, Ask::Hold);
+    assert_eq!((&mut future).await, Ok(2));
+    assert_eq!(tokens(rig.layer.budget()), 1, "though the future is still there");
+    drop(future);
+    assert_eq!(tokens(rig.layer.budget()), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_leave_the_budget_however_they_end() {
     let budget = Budget::in_flight(1.0).at_least(0);
     let mut rig = Rig::with(Plan::second(Ask::Answer(2)), |builder| builder.budget(budget));
