@@ -154,6 +154,26 @@ async fn losers_are_dropped_before_the_winner_returns() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failed_answer_is_dropped_before_the_second_attempt_is_sent() {
+    // What is alive besides this one are answers.
+    static ALIVE: Mutex<Option<Arc<()>>> = Mutex::new(None);
+    let answers = || ALIVE.lock().unwrap().get_or_insert_default().clone();
+    let seen = Mutex::new(Vec::new());
+    let layer = HedgeLayer::builder(Idempotent)
+        .delay(Delay::Fixed(10 * MS))
+        .classify(buttress::classify_fn(|_: Result<&Arc<()>, &Fault>| Class::Transient))
+        .build();
+    let mut service = layer.layer(tower::service_fn(|()| {
+        let answer = answers();
+        // This answer, and the one that is kept.
+        seen.lock().unwrap().push(Arc::strong_count(&answer) - 2);
+        std::future::ready(Ok::<_, Fault>(answer))
+    }));
+    call(&mut service, ()).await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), [0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_must_not_be_sent_twice_is_not() {
     let mut rig = Rig::new(Plan::default());
     let mut future = call(&mut rig.service, Ask::Hold);

@@ -64,6 +64,16 @@ async fn while_it_is_cold_nothing_is_kept_for_a_second_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_learns_from_requests_that_are_never_sent_twice_and_without_observers_too() {
+    let layer = HedgeLayer::new(Plan::default());
+    let mut service = layer.layer(Mock::new());
+    for _ in 0..100 {
+        call(&mut service, Ask::After(10 * MS, 1)).await.unwrap();
+    }
+    assert_about(layer.handle().delay(), 10 * MS);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_delay_is_the_percentile_of_the_latencies_the_95th_by_default() {
     for (share, expected) in [(None, 10), (Some(0.96), 100), (Some(0.5), 10), (Some(0.999), 100)] {
         let mut rig = Rig::with(Plan::default(), |builder| {
@@ -137,6 +147,23 @@ async fn calls_that_were_ready_at_once_count_with_no_time_at_all() {
     // 95 % of them: the others are slow by comparison.
     assert_eq!(delay(&rig), Some(Duration::from_micros(1)));
     assert_eq!(call(&mut rig.service, Ask::Hold).await, Ok(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_are_a_hundred_in_whatever_order_those_ready_at_once_come() {
+    for (first, zeros) in [(0, 100), (0, 60), (40, 60), (70, 30), (99, 1), (10, 20)] {
+        let mut rig = learning(None);
+        calls(&mut rig, first, 10 * MS).await;
+        for known in first..first + zeros {
+            assert_eq!(delay(&rig), None, "{known}");
+            call(&mut rig.service, Ask::Answer(1)).await.unwrap();
+        }
+        for known in first + zeros..100 {
+            assert_eq!(delay(&rig), None, "{known}");
+            calls(&mut rig, 1, 10 * MS).await;
+        }
+        assert!(delay(&rig).is_some(), "{first}, {zeros}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
