@@ -17,7 +17,7 @@ use crate::policy::Policy;
 
 pin_project! {
     /// The response future of a [`Hedge`](super::Hedge). Both attempts are in it, without a box: it
-    /// is as large as two inner futures and 48 bytes, and at least as large as one, the request, the
+    /// is as large as two inner futures and 56 bytes, and at least as large as one, the request, the
     /// inner service and 192 bytes, most of them the timer's.
     pub struct ResponseFuture<S, Req, P>
     where

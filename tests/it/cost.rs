@@ -327,5 +327,5 @@ fn the_futures_are_as_small_as_documented() {
     let large = || service_fn(async |n: u32| with_room(n).await);
     let alone = size_of_val(&large().call(7));
     let hedge = size_of_val(&HedgeLayer::new(Idempotent).layer(large()).call(7));
-    assert!(hedge <= 2 * alone + 48, "hedge: {hedge}, over {alone}");
+    assert!(hedge <= 2 * alone + 56, "hedge: {hedge}, over {alone}");
 }
