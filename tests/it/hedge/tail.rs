@@ -98,6 +98,96 @@ async fn with_one_replica_in_25_slow_by_20_the_99th_percentile_falls_to_a_fifth_
     }
 }
 
+/// Ten replicas of which one is twenty times as slow, behind a balancer that gives each call to the
+/// less busy one of two.
+#[derive(Debug)]
+struct Balanced {
+    replicas: Arc<Replicas>,
+    busy: [AtomicUsize; 10],
+}
+
+impl Balanced {
+    fn new(seed: u64) -> Arc<Self> {
+        Arc::new(Self { replicas: Replicas::new(seed), busy: Default::default() })
+    }
+
+    async fn call(self: Arc<Self>) -> Result<(), Infallible> {
+        let one = usize::try_from(self.replicas.draw(10)).unwrap();
+        let other = (one + 1 + usize::try_from(self.replicas.draw(9)).unwrap()) % 10;
+        let busy = |replica: usize| self.busy[replica].load(Ordering::Relaxed);
+        let chosen = if busy(one) <= busy(other) { one } else { other };
+        let _busy = Busy::on(&self.busy[chosen]);
+        self.replicas.clone().call(if chosen == 0 { 100 } else { 0 }).await
+    }
+}
+
+/// A call that a replica is busy with, until its end or its cancel.
+struct Busy<'a>(&'a AtomicUsize);
+
+impl<'a> Busy<'a> {
+    fn on(replica: &'a AtomicUsize) -> Self {
+        replica.fetch_add(1, Ordering::Relaxed);
+        Self(replica)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The same for calls that come 1,000 times a second, whatever becomes of those before: every
+/// replica has about one.
+async fn measure_balanced(seed: u64) -> (u128, u128, f64) {
+    let run = async |hedged: bool| {
+        let balanced = Balanced::new(seed);
+        let base = LiftLayer.layer(service_fn({
+            let balanced = balanced.clone();
+            move |()| balanced.clone().call()
+        }));
+        let hedge = HedgeLayer::new(Idempotent);
+        let mut calls = tokio::task::JoinSet::new();
+        let mut before = 0;
+        for number in 0..CALLS + 1000 {
+            if number == 1000 {
+                before = balanced.replicas.calls.load(Ordering::Relaxed);
+            }
+            let (hedge, base) = (hedge.clone(), base.clone());
+            calls.spawn(async move {
+                let start = Instant::now();
+                if hedged {
+                    hedge.layer(base).oneshot(()).await.unwrap();
+                } else {
+                    base.oneshot(()).await.unwrap();
+                }
+                (number, start.elapsed().as_millis())
+            });
+            tokio::time::sleep(MS).await;
+        }
+        let all = calls.join_all().await;
+        let warm = all.into_iter().filter(|(number, _)| *number >= 1000);
+        let mut times: Vec<_> = warm.map(|(_, time)| time).collect();
+        times.sort_unstable();
+        (times[CALLS * 99 / 100], balanced.replicas.calls.load(Ordering::Relaxed) - before)
+    };
+    let ((alone, _), (hedged, sent)) = (run(false).await, run(true).await);
+    #[allow(clippy::cast_precision_loss)]
+    let percent = 100.0 * (sent - CALLS) as f64 / CALLS as f64;
+    (alone, hedged, percent)
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_one_replica_in_ten_slow_by_20_the_99th_percentile_falls_to_a_fifth_for_under_6_percent()
+ {
+    for seed in 0..8 {
+        let (alone, hedged, added) = measure_balanced(seed).await;
+        assert!(alone >= 160, "{seed}: without a hedge it must be bad: {alone} ms");
+        assert!(alone >= 5 * hedged, "{seed}: {alone} ms, then {hedged} ms");
+        assert!((1.0..6.0).contains(&added), "{seed}: {added} % more calls");
+    }
+}
+
 /// Whoever hedges fewer calls than are slow leaves slow ones over.
 #[tokio::test(start_paused = true)]
 async fn where_more_calls_are_slow_a_lower_percentile_helps_at_its_price() {
