@@ -5,7 +5,7 @@ use http_body_util::{Empty, Full};
 
 use crate::http::ReplayBody;
 
-/// A request body of which a further copy can be sent: what [`RetryPolicy`](super::RetryPolicy)
+/// A request body of which a further copy can be sent: what [`RetryPolicy`](crate::http::RetryPolicy)
 /// asks of a request.
 ///
 /// Implemented for [`ReplayBody`], which serves every body that streams, and for bodies that are

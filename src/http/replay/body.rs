@@ -25,10 +25,11 @@ const CAP: usize = 64 * 1024;
 ///
 /// ```
 /// use buttress::http::{Replay, ReplayBody};
+/// use bytes::Bytes;
 /// use http_body_util::{BodyExt, Full};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// let body = ReplayBody::new(Full::from("hello")).at_most(1024);
+/// let body = ReplayBody::new(Full::<Bytes>::from("hello")).at_most(1024);
 /// let copy = body.replay().unwrap();
 /// assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
 /// assert!(copy.can_replay());
@@ -80,6 +81,7 @@ impl<B: Body> ReplayBody<B> {
             return Self { shared: None, slot: 0 };
         }
         let size = body.size_hint();
+        // Boxed: see the field.
         let state = Mutex::new(State::new(Box::pin(body), size, CAP));
         Self { shared: Some(Arc::new(Shared { state, wakers: Arc::default() })), slot: 0 }
     }
@@ -145,7 +147,7 @@ where
                 Step::End => break Poll::Ready(None),
                 Step::Failed(why) => break Poll::Ready(Some(Err(why.into()))),
                 Step::Busy if registered => return Poll::Pending,
-                Step::Poll(body) => {
+                Step::Read(body) => {
                     let turn = Turns { shared, slot: self.slot, body: Some(body) };
                     shared.wakers.register(self.slot, cx.waker());
                     registered = true;

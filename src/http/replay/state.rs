@@ -57,8 +57,8 @@ pub(super) enum Step<I> {
     Frame(Frame<Bytes>),
     End,
     Failed(NoReplay),
-    /// Polls the inner body, and says by [`State::settle`] what came.
-    Poll(I),
+    /// Reads the inner body, and says by [`State::settle`] what came.
+    Read(I),
     /// Somebody else is polling it.
     Busy,
 }
@@ -163,7 +163,7 @@ impl<I> State<I> {
             return Step::End;
         }
         if let Some(inner) = self.inner.take() {
-            return Step::Poll(inner);
+            return Step::Read(inner);
         }
         self.missed = true;
         Step::Busy
