@@ -6,12 +6,15 @@ use std::time::Duration;
 use buttress::BoxError;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::CircuitBreakerLayer;
+use buttress::hedge::{Delay, HedgeLayer};
 use buttress::observe::{MetricsObserver, ObserveLayer};
 use buttress::retry::{Budget, Idempotent, RetryLayer};
-use buttress::timeout::TimeoutLayer;
+use buttress::timeout::{DeadlineLayer, TimeoutLayer};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
 use tower::{Layer, ServiceExt, service_fn};
+
+use crate::support::{Ask, Parcel};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -73,6 +76,13 @@ async fn everything_happens() {
     let retry = retry.observe(metrics.clone()).build();
     let calls = [30, 30].map(|wait| retry.layer(slow).oneshot(wait));
     futures::future::join_all(calls).await;
+
+    let hedge = HedgeLayer::builder(Idempotent).delay(Delay::Fixed(5 * MS));
+    hedge.observe(metrics.clone()).build().layer(slow).oneshot(10).await.unwrap();
+
+    let nonsense = Parcel::new(Ask::Answer(1)).and("grpc-timeout", "soon");
+    let deadline = DeadlineLayer::builder().observe(metrics.clone()).build();
+    deadline.layer(service_fn(async |_| Ok::<_, BoxError>(()))).oneshot(nonsense).await.unwrap();
     ObserveLayer::new(metrics).layer(slow).oneshot(1).await.unwrap();
 }
 
@@ -171,7 +181,7 @@ async fn everything_that_is_emitted_is_on_the_dashboard() {
         of_dashboard().iter().flat_map(|e| selectors(e)).map(|(metric, _)| base(&metric)).collect();
     let emitted: BTreeSet<_> = emitted().await.keys().map(|metric| base(metric)).collect();
     assert_eq!(shown, emitted);
-    assert_eq!(emitted.len(), 14, "{emitted:#?}");
+    assert_eq!(emitted.len(), 15, "{emitted:#?}");
 }
 
 /// The metric that a series of a histogram belongs to.
