@@ -11,6 +11,7 @@ use std::time::Duration;
 use buttress::bulkhead::{self, BulkheadLayer, QueueOrder};
 use buttress::circuit_breaker::{self, CircuitBreakerLayer, Phase};
 use buttress::classify::classify_fn;
+use buttress::hedge::{Delay, HedgeLayer};
 use buttress::observe::{Event, EventKind, Stage};
 use buttress::retry::{Budget, Idempotent, RetryLayer};
 use buttress::timeout::TimeoutLayer;
@@ -94,12 +95,12 @@ struct Rig {
     stack: Stack,
     bulkhead: bulkhead::Handle,
     breaker: circuit_breaker::Handle,
-    /// Retries that may be in flight: all of these, where none is.
-    retries: Budget,
+    /// Further attempts that may be in flight: all of these, where none is.
+    further: Budget,
     open: Arc<Open>,
 }
 
-const RETRIES: u32 = 1000;
+const FURTHER: u32 = 1000;
 
 impl Rig {
     fn new(limit: usize, queue: usize, order: QueueOrder) -> Self {
@@ -123,10 +124,15 @@ impl Rig {
             .observe(observer())
             .build();
         let timeout = TimeoutLayer::builder(Duration::from_millis(50)).observe(observer()).build();
-        let retries = Budget::in_flight(0.1).at_least(RETRIES);
+        let further = Budget::in_flight(0.1).at_least(FURTHER);
+        let hedge = HedgeLayer::builder(Idempotent)
+            .delay(Delay::Fixed(Duration::from_millis(1)))
+            .budget(further.clone())
+            .observe(observer())
+            .build();
         let retry = RetryLayer::builder(Idempotent)
             .delays(|| [Duration::ZERO, Duration::from_millis(5)])
-            .budget(retries.clone())
+            .budget(further.clone())
             .observe(observer())
             .build();
         let (handle, circuit) = (bulkhead.handle(), breaker.handle());
@@ -135,13 +141,14 @@ impl Rig {
             inner(what)
         });
         let stack = ServiceBuilder::new()
+            .layer(hedge)
             .layer(retry)
             .layer(breaker)
             .layer(bulkhead)
             .layer(timeout)
             .service(base);
         let stack = BoxCloneService::new(stack);
-        Self { stack, bulkhead: handle, breaker: circuit, retries, open }
+        Self { stack, bulkhead: handle, breaker: circuit, further, open }
     }
 
     fn start(&self, what: Do) -> Call {
@@ -151,7 +158,7 @@ impl Rig {
     #[track_caller]
     fn assert_empty(&self) {
         assert_eq!((self.bulkhead.in_flight(), self.bulkhead.queued()), (0, 0));
-        assert!((self.retries.available() - f64::from(RETRIES)).abs() < 1e-9, "retries in flight");
+        assert!((self.further.available() - f64::from(FURTHER)).abs() < 1e-9, "in flight");
         assert_eq!(self.open.calls.load(Ordering::SeqCst), 0, "calls whose end nobody reported");
     }
 }
@@ -204,7 +211,7 @@ async fn a_waiter_dropped_while_it_is_granted_passes_the_slot_on() {
 #[tokio::test(start_paused = true)]
 async fn panics_in_call_in_the_future_and_in_the_classifier_are_abandoned_calls() {
     let rig = Rig::new(2, 0, QueueOrder::Fifo);
-    for (what, layers) in [(Do::PanicInCall, 4), (Do::PanicInPoll, 4), (Do::PanicInClassifier, 2)] {
+    for (what, layers) in [(Do::PanicInCall, 5), (Do::PanicInPoll, 5), (Do::PanicInClassifier, 3)] {
         for _ in 0..100 {
             let before = rig.open.abandoned.load(Ordering::SeqCst);
             let mut call = rig.start(what);

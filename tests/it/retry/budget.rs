@@ -1,6 +1,7 @@
 //! The budget as the callers of a layer see it.
 
 use super::*;
+use crate::support::poll_once;
 use buttress::retry::Budget;
 
 /// Retries of `calls` calls, of which every `nth` fails, over a minute.
@@ -26,6 +27,36 @@ async fn retries_per_original_are_the_ratio_whatever_fails() {
             let expected = 10_000.0 * ratio.min(wanted);
             let found = retries(budget, calls, nth).await;
             assert!((found / expected - 1.0).abs() < 0.01, "{ratio}, 1 of {nth}: {found}");
+        }
+    }
+}
+
+#[test]
+fn retries_per_original_are_the_ratio_from_eight_threads_as_well() {
+    for ratio in [0.1, 0.2, 0.3, 0.4, 0.6, 0.75, 1.0, 1.5] {
+        for nth in [1, 2] {
+            let budget = Budget::ratio(ratio);
+            let layer =
+                plain().delays(|| [Duration::ZERO; 9]).max_attempts(5).budget(budget).build();
+            let (down, well) = (Server::says([Say::Fail(1)]), Server::says([Say::Good(1)]));
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        for number in 0..1_250 {
+                            let to = if number % nth == 0 { &down } else { &well };
+                            let call = layer.layer(to.clone()).oneshot(Job::new("x"));
+                            // Without a delay there is nothing to wait for.
+                            assert!(poll_once(&mut Box::pin(call)).is_ready());
+                        }
+                    });
+                }
+            });
+            let failing = 10_000 / nth;
+            let retries = f64::from(u32::try_from(down.calls()).unwrap() - failing);
+            // The floor of one window; the run takes far less than one.
+            let expected = (10_000.0 * ratio + 100.0).min(4.0 * f64::from(failing));
+            let difference = (retries / expected - 1.0).abs();
+            assert!(difference < 0.01, "{ratio}, 1 of {nth}: {retries} of {expected}");
         }
     }
 }
@@ -146,7 +177,7 @@ async fn a_call_that_is_cancelled_is_no_longer_in_flight() {
     let mut calls: Vec<_> =
         (0..4).map(|_| Box::pin(layer.layer(hang).oneshot(Job::new("x")))).collect();
     for call in &mut calls {
-        assert!(crate::support::poll_once(call).is_pending());
+        assert!(poll_once(call).is_pending());
     }
     assert!((layer.budget().available() - 4.0).abs() < 1e-9);
     drop(calls);
