@@ -142,6 +142,22 @@ fn no_lock_is_held_over_wakers_owners_and_inner_bodies() {
     });
 }
 
+#[test]
+fn no_lock_is_held_over_what_a_dropped_clone_alone_needed() {
+    within_ten_seconds(|| {
+        let probe = Probe::default();
+        let line = Line::new([Turn::Data(Bytes::from_owner(Owner(probe.clone()))), Turn::Wait]);
+        let mut body = ReplayBody::new(line.body());
+        let unread = body.clone();
+        drop(poll(&Hand::new(), &mut body));
+        let (seen, visits) = channel();
+        *probe.lock().unwrap() = Some(Box::new(move || seen.send(body.size_hint()).unwrap()));
+        drop(unread);
+        assert_eq!(visits.try_iter().count(), 1);
+        drop(probe.lock().unwrap().take());
+    });
+}
+
 /// Panics at its second frame.
 struct Explosive(bool);
 
