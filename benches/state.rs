@@ -7,6 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
+use buttress::hedge::{Delay, HedgeLayer};
+use buttress::retry::{Backoff, Budget, Idempotent, RetryLayer};
 use buttress::{BoxError, bulkhead::BulkheadLayer, timeout::TimeoutLayer};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tower::{Layer, Service, ServiceBuilder, service_fn};
@@ -61,12 +63,33 @@ fn layers(c: &mut Criterion) {
     group.bench_function("breaker, consecutive", |b| b.iter(|| call(&mut consecutive)));
     let mut rate = CircuitBreakerLayer::new().layer(service_fn(inner));
     group.bench_function("breaker, rate over 10 s", |b| b.iter(|| call(&mut rate)));
+    for (name, budget) in [
+        ("retry, ratio", Budget::ratio(0.2)),
+        ("retry, in flight", Budget::in_flight(0.2)),
+        ("retry, tokens", Budget::tokens(100, 0.1)),
+    ] {
+        let retry = RetryLayer::builder(Idempotent).budget(budget).build();
+        let mut retry = retry.layer(service_fn(inner));
+        group.bench_function(name, |b| b.iter(|| call(&mut retry)));
+    }
+    let mut hedge = HedgeLayer::new(Idempotent).layer(service_fn(inner));
+    group.bench_function("hedge, percentile", |b| b.iter(|| call(&mut hedge)));
+    let hedge = HedgeLayer::builder(Idempotent).delay(Delay::Fixed(second)).build();
+    let mut hedge = hedge.layer(service_fn(inner));
+    group.bench_function("hedge, fixed", |b| b.iter(|| call(&mut hedge)));
     let mut stack = ServiceBuilder::new()
         .layer(CircuitBreakerLayer::builder().consecutive_failures(5).build())
         .layer(BulkheadLayer::new(10))
         .layer(TimeoutLayer::new(second))
         .service(service_fn(inner));
     group.bench_function("breaker, bulkhead, timeout", |b| b.iter(|| call(&mut stack)));
+    let mut stack = ServiceBuilder::new()
+        .layer(RetryLayer::new(Idempotent))
+        .layer(CircuitBreakerLayer::builder().consecutive_failures(5).build())
+        .layer(BulkheadLayer::new(10))
+        .layer(TimeoutLayer::new(second))
+        .service(service_fn(inner));
+    group.bench_function("retry, breaker, bulkhead, timeout", |b| b.iter(|| call(&mut stack)));
     group.finish();
 }
 
@@ -87,6 +110,23 @@ fn refusals(c: &mut Criterion) {
     group.finish();
 }
 
+/// What failures cost while retries are withheld: an outage must not get dearer by them.
+fn withheld(c: &mut Criterion) {
+    let mut group = c.benchmark_group("a failure that is not tried again");
+    let fail = |_: u32| ready(Err::<u32, BoxError>("down".into()));
+    group.bench_function("bare", |b| b.iter(|| assert!(is_refused(&mut service_fn(fail)))));
+    // One call in ten thousand pays for a retry, which needs no runtime without a delay.
+    let spent = RetryLayer::builder(Idempotent)
+        .budget(Budget::ratio(0.0001).at_least(0))
+        .backoff(Backoff::exponential(Duration::ZERO, Duration::ZERO))
+        .build();
+    let mut spent = spent.layer(service_fn(fail));
+    group.bench_function("budget spent", |b| b.iter(|| assert!(is_refused(&mut spent))));
+    let mut once = RetryLayer::builder(Idempotent).max_attempts(1).build().layer(service_fn(fail));
+    group.bench_function("no attempts left", |b| b.iter(|| assert!(is_refused(&mut once))));
+    group.finish();
+}
+
 fn is_refused<S>(service: &mut S) -> bool
 where
     S: Service<u32, Response = u32, Error = BoxError>,
@@ -96,5 +136,5 @@ where
     matches!(pin!(service.call(black_box(7))).poll(&mut cx), Poll::Ready(Err(_)))
 }
 
-criterion_group!(benches, window, layers, refusals);
+criterion_group!(benches, window, layers, refusals, withheld);
 criterion_main!(benches);

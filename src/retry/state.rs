@@ -102,8 +102,13 @@ impl<P> Shared<P> {
         if hint == Hint::Stop {
             return Err(Withheld::Stopped);
         }
-        let session = session.get_or_insert_with(|| Box::new(Session::new(&self.delays)));
-        let delay = self.delay(session, hint, class).ok_or(Withheld::Attempts)?;
+        // Boxed only when it is kept: a call that is given up at once allocates nothing.
+        let mut first = None;
+        let current = match session.as_deref_mut() {
+            Some(session) => session,
+            None => first.insert(Session::new(&self.delays)),
+        };
+        let delay = self.delay(current, hint, class).ok_or(Withheld::Attempts)?;
         let at = time::later(time::now(), delay);
         let deadline = self.policy.deadline(kept);
         if deadline.is_some_and(|deadline| deadline.instant() < time::later(at, self.min_attempt)) {
@@ -113,7 +118,10 @@ impl<P> Shared<P> {
         if self.emitter.is_on() {
             self.emitter.budget(self.budget.available());
         }
-        session.begin_attempt(withdrawal.ok_or(Withheld::Budget)?, delay, at, deadline);
+        current.begin_attempt(withdrawal.ok_or(Withheld::Budget)?, delay, at, deadline);
+        if let Some(first) = first {
+            *session = Some(Box::new(first));
+        }
         Ok(())
     }
 

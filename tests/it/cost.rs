@@ -194,14 +194,15 @@ mod recorder {
 fn a_refusal_allocates_nothing() {
     let base = || service_fn(inner);
     let open = CircuitBreakerLayer::builder().consecutive_failures(1).build();
-    let failing = service_fn(|_: u32| ready(Err::<u32, _>(Fault::Service("down"))));
-    call(&mut open.layer(failing)).unwrap_err();
+    let failing = |_: u32| ready(Err::<u32, _>(Fault::Service("down")));
+    call(&mut open.layer(service_fn(failing))).unwrap_err();
     let half_open = CircuitBreakerLayer::new();
     half_open.handle().force_open("drill");
     let late = TimeoutLayer::builder(SECOND)
         .deadline(|_: &u32| Some(Deadline::after(Duration::ZERO)))
         .build();
     let queue = BulkheadLayer::builder(0).queue(5).build();
+    let spent = RetryLayer::builder(Idempotent).budget(Budget::ratio(0.0001).at_least(0)).build();
     let stack = ServiceBuilder::new()
         .layer(CircuitBreakerLayer::new())
         .layer(TimeoutLayer::new(SECOND))
@@ -214,6 +215,7 @@ fn a_refusal_allocates_nothing() {
         ("circuit forced open", allocations(half_open.layer(base()), false)),
         ("deadline passed", allocations(late.layer(base()), false)),
         ("a refusal through the stack", allocations(stack, false)),
+        ("a retry that is withheld", allocations(spent.layer(service_fn(failing)), false)),
     ]);
 }
 
