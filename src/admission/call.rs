@@ -7,6 +7,8 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use crate::admission::{Admitter, Permit};
+use crate::classify;
+use crate::error::Rejectable;
 use crate::rejected::Rejected;
 
 pin_project! {
@@ -27,6 +29,24 @@ impl<F, A: Admitter> Call<F, A> {
     #[inline]
     pub(crate) fn running(inner: F, permit: Permit<A>) -> Self {
         Self::Running { inner, permit }
+    }
+
+    /// Settles with what the outcome says by itself.
+    #[inline]
+    pub(crate) fn poll_settled<T, E>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, E>>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: Rejectable,
+    {
+        self.poll_with(cx, |outcome, permit| {
+            if let Some(permit) = permit {
+                permit.settle(classify::of_outcome(&outcome));
+            }
+            outcome
+        })
     }
 
     /// Finishes with the outcome and the permit to settle with it; a refusal has none.

@@ -9,7 +9,6 @@ use pin_project_lite::pin_project;
 
 use crate::admission::{Call, Hold, Permit, PollHold};
 use crate::bulkhead::state::{HeldSlot, State};
-use crate::classify;
 use crate::error::Rejectable;
 use crate::rejected::Rejected;
 
@@ -41,12 +40,7 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().call.poll_with(cx, |outcome, permit| {
-            if let Some(permit) = permit {
-                permit.settle(classify::of_outcome(&outcome));
-            }
-            outcome
-        })
+        self.project().call.poll_settled(cx)
     }
 }
 

@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::admission::{Call, Permit};
-use crate::classify;
 use crate::error::Rejectable;
 use crate::rejected::Rejected;
 use crate::timeout::state::Shared;
@@ -42,12 +41,7 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().call.poll_with(cx, |outcome, permit| {
-            if let Some(permit) = permit {
-                permit.settle(classify::of_outcome(&outcome));
-            }
-            outcome
-        })
+        self.project().call.poll_settled(cx)
     }
 }
 
