@@ -4,16 +4,16 @@ use tonic::{Request, Response};
 
 use crate::classify::{Class, Classify};
 use crate::deadline::Deadline;
+use crate::grpc::Codes;
 use crate::grpc::retry::policy::{IDEMPOTENCY_KEY, PREVIOUS_ATTEMPTS, Said};
 use crate::grpc::retry::{IsIdempotent, RetryPolicy};
 use crate::http::{AsError, mark};
 use crate::policy::{Attempt, Hint, Policy};
 
-impl<C, I, T, U, E> Policy<Request<T>, Response<U>, E> for RetryPolicy<C, I>
+impl<I, T, U, E> Policy<Request<T>, Response<U>, E> for RetryPolicy<I>
 where
     T: Clone,
     E: AsError,
-    C: Classify<Response<U>, E>,
     I: IsIdempotent<Request<T>>,
 {
     fn clone_request(&self, request: &Request<T>) -> Option<Request<T>> {
@@ -25,7 +25,7 @@ where
     }
 
     fn classify(&self, outcome: Result<&Response<U>, &E>) -> Class {
-        self.classifier.classify(outcome)
+        Codes.classify(outcome)
     }
 
     fn may_resend(&self, kept: &Request<T>, outcome: Result<&Response<U>, &E>) -> bool {

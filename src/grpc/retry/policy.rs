@@ -7,7 +7,7 @@ use http::{HeaderMap, Response};
 use tonic::Code;
 
 use crate::classify::Class;
-use crate::grpc::codes::{Codes, GRPC_STATUS};
+use crate::grpc::codes::GRPC_STATUS;
 use crate::grpc::pushback::{self, Pushback};
 use crate::grpc::retry::{Always, Paths, Undeclared};
 use crate::grpc::status;
@@ -40,9 +40,10 @@ pub(super) const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 ///
 /// # After which statuses
 ///
-/// Those that [`Codes`] calls `Transient` or `Overload`: `UNAVAILABLE`, `INTERNAL`, `UNKNOWN`,
+/// Those that [`Codes`](super::Codes) calls `Transient` or `Overload`: `UNAVAILABLE`, `INTERNAL`, `UNKNOWN`,
 /// `DATA_LOSS`, `ABORTED`, `DEADLINE_EXCEEDED`, `RESOURCE_EXHAUSTED`. A refusal of a layer in this
-/// process is not tried again, unless [a classifier of your own](Self::classify) says so.
+/// process is not tried again. A [classifier of the layer](crate::retry::Builder::classify) may say
+/// otherwise.
 ///
 /// # When
 ///
@@ -88,15 +89,14 @@ pub(super) const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 /// There the message is cloned, and the error is a `tonic::Status`, or has one among its sources.
 #[derive(Clone, Copy)]
 #[must_use]
-pub struct RetryPolicy<C = Codes, I = Undeclared> {
-    pub(super) classifier: C,
+pub struct RetryPolicy<I = Undeclared> {
     pub(super) idempotent: I,
 }
 
 impl RetryPolicy {
     /// The policy as described above, with no call declared idempotent.
     pub fn new() -> Self {
-        Self { classifier: Codes, idempotent: Undeclared }
+        Self { idempotent: Undeclared }
     }
 }
 
@@ -106,39 +106,34 @@ impl Default for RetryPolicy {
     }
 }
 
-impl<C, I> RetryPolicy<C, I> {
-    /// Judges the outcomes with this classifier. Default: [`Codes`].
-    pub fn classify<N>(self, classifier: N) -> RetryPolicy<N, I> {
-        RetryPolicy { classifier, idempotent: self.idempotent }
-    }
-
+impl<I> RetryPolicy<I> {
     /// Every call may take effect twice. Default: nothing is known of any.
-    pub fn idempotent(self) -> RetryPolicy<C, Always> {
-        RetryPolicy { classifier: self.classifier, idempotent: Always }
+    pub fn idempotent(self) -> RetryPolicy<Always> {
+        RetryPolicy { idempotent: Always }
     }
 
     /// The calls with such a path, `/package.Service/Method`, may take effect twice. In front of a
     /// channel only: a `tonic::Request` does not know its path.
-    pub fn idempotent_paths<F>(self, paths: F) -> RetryPolicy<C, Paths<F>>
+    pub fn idempotent_paths<F>(self, paths: F) -> RetryPolicy<Paths<F>>
     where
         F: Fn(&str) -> bool,
     {
-        RetryPolicy { classifier: self.classifier, idempotent: Paths(paths) }
+        RetryPolicy { idempotent: Paths(paths) }
     }
 
     /// The calls that `judge` says `true` to may take effect twice. Called with the copy that is
     /// to be sent.
-    pub fn idempotent_if<Req, F>(self, judge: F) -> RetryPolicy<C, F>
+    pub fn idempotent_if<Req, F>(self, judge: F) -> RetryPolicy<F>
     where
         F: Fn(&Req) -> bool,
     {
-        RetryPolicy { classifier: self.classifier, idempotent: judge }
+        RetryPolicy { idempotent: judge }
     }
 }
 
-impl<C: fmt::Debug, I> fmt::Debug for RetryPolicy<C, I> {
+impl<I> fmt::Debug for RetryPolicy<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetryPolicy").field("classifier", &self.classifier).finish_non_exhaustive()
+        f.write_str("RetryPolicy")
     }
 }
 

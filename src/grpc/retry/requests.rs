@@ -4,25 +4,28 @@ use http::{Request, Response, StatusCode};
 
 use crate::classify::{Class, Classify};
 use crate::deadline::Deadline;
-use crate::grpc::codes::GRPC_STATUS;
+use crate::error::Rejectable;
+use crate::grpc::codes::{Codes, GRPC_STATUS};
 use crate::grpc::retry::policy::{IDEMPOTENCY_KEY, PREVIOUS_ATTEMPTS, Said};
 use crate::grpc::retry::{IsIdempotent, RetryPolicy};
 use crate::http::{AsError, Replay, copy, mark};
 use crate::policy::{Attempt, Hint, Policy};
 
-impl<C, I, B, R, E> Policy<Request<B>, Response<R>, E> for RetryPolicy<C, I>
+impl<I, B, R, E> Policy<Request<B>, Response<R>, E> for RetryPolicy<I>
 where
     B: Replay,
     E: AsError,
-    C: Classify<Response<R>, E>,
     I: IsIdempotent<Request<B>>,
 {
     fn clone_request(&self, request: &Request<B>) -> Option<Request<B>> {
         copy(request)
     }
 
-    fn classify(&self, outcome: Result<&Response<R>, &E>) -> Class {
-        self.classifier.classify(outcome)
+    fn classify(&self, outcome: Result<&Response<R>, &E>) -> Class
+    where
+        E: Rejectable,
+    {
+        Codes.classify(outcome)
     }
 
     fn may_resend(&self, kept: &Request<B>, outcome: Result<&Response<R>, &E>) -> bool {

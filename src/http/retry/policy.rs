@@ -7,6 +7,7 @@ use http::{Extensions, Method, Request, Response};
 
 use crate::classify::{Class, Classify};
 use crate::deadline::Deadline;
+use crate::error::Rejectable;
 use crate::http::retry::key::{self, IDEMPOTENCY_KEY};
 use crate::http::retry::unsent::{AsError, BySource, Unsent, never_sent};
 use crate::http::{Replay, Statuses, retry_after};
@@ -33,8 +34,8 @@ use crate::sync::{Mutex, lock};
 /// # After which answers
 ///
 /// Those that [`Statuses`] calls `Transient` or `Overload`: 408, 429, 5xx except 501 and 505, and
-/// errors. A refusal of a layer in this process is not tried again, unless
-/// [a classifier of your own](Self::classify) says so.
+/// errors. A refusal of a layer in this process is not tried again. A
+/// [classifier of the layer](crate::retry::Builder::classify) may say otherwise.
 ///
 /// # When
 ///
@@ -63,8 +64,7 @@ use crate::sync::{Mutex, lock};
 /// ```
 #[derive(Clone)]
 #[must_use]
-pub struct RetryPolicy<C = Statuses, U = BySource> {
-    classifier: C,
+pub struct RetryPolicy<U = BySource> {
     unsent: U,
     stamps: bool,
     // Shared by the clones: two must not draw the same keys.
@@ -75,7 +75,7 @@ impl RetryPolicy {
     /// The policy as described above, which stamps no keys.
     pub fn new() -> Self {
         let rng = Arc::new(Mutex::new(Rng::new(None)));
-        Self { classifier: Statuses, unsent: BySource, stamps: false, rng }
+        Self { unsent: BySource, stamps: false, rng }
     }
 }
 
@@ -85,13 +85,7 @@ impl Default for RetryPolicy {
     }
 }
 
-impl<C, U> RetryPolicy<C, U> {
-    /// Judges the outcomes with this classifier. Default: [`Statuses`].
-    pub fn classify<N>(self, classifier: N) -> RetryPolicy<N, U> {
-        let Self { unsent, stamps, rng, .. } = self;
-        RetryPolicy { classifier, unsent, stamps, rng }
-    }
-
+impl<U> RetryPolicy<U> {
     /// Says of further errors that their request was never sent, so that it may be sent again
     /// whatever its method is.
     ///
@@ -106,12 +100,11 @@ impl<C, U> RetryPolicy<C, U> {
     /// );
     /// # let _ = policy;
     /// ```
-    pub fn unsent<E, F>(self, unsent: F) -> RetryPolicy<C, F>
+    pub fn unsent<E, F>(self, unsent: F) -> RetryPolicy<F>
     where
         F: Fn(&E) -> bool,
     {
-        let Self { classifier, stamps, rng, .. } = self;
-        RetryPolicy { classifier, unsent, stamps, rng }
+        RetryPolicy { unsent, stamps: self.stamps, rng: self.rng }
     }
 
     /// Gives each `POST` and `PATCH` without an `Idempotency-Key` a fresh one, `"<uuid>"`, which
@@ -132,19 +125,21 @@ impl<C, U> RetryPolicy<C, U> {
     }
 }
 
-impl<C, U, B, R, E> Policy<Request<B>, Response<R>, E> for RetryPolicy<C, U>
+impl<U, B, R, E> Policy<Request<B>, Response<R>, E> for RetryPolicy<U>
 where
     B: Replay,
     E: AsError,
-    C: Classify<Response<R>, E>,
     U: Unsent<E>,
 {
     fn clone_request(&self, request: &Request<B>) -> Option<Request<B>> {
         copy(request)
     }
 
-    fn classify(&self, outcome: Result<&Response<R>, &E>) -> Class {
-        self.classifier.classify(outcome)
+    fn classify(&self, outcome: Result<&Response<R>, &E>) -> Class
+    where
+        E: Rejectable,
+    {
+        Statuses.classify(outcome)
     }
 
     fn may_resend(&self, kept: &Request<B>, outcome: Result<&Response<R>, &E>) -> bool {
@@ -189,12 +184,9 @@ where
     }
 }
 
-impl<C: fmt::Debug, U> fmt::Debug for RetryPolicy<C, U> {
+impl<U> fmt::Debug for RetryPolicy<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetryPolicy")
-            .field("classifier", &self.classifier)
-            .field("stamps", &self.stamps)
-            .finish_non_exhaustive()
+        f.debug_struct("RetryPolicy").field("stamps", &self.stamps).finish_non_exhaustive()
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use buttress::grpc::RetryPolicy;
 use buttress::retry::{Attempt, Hint, Policy};
 use buttress::timeout::Deadline;
-use buttress::{BoxError, Class, Error, Reason, Rejected, classify_fn};
+use buttress::{BoxError, Class, Error, Reason, Rejected};
 use tonic::{Request, Response, Status};
 
 type Ask = Request<String>;
@@ -83,11 +83,6 @@ fn any_error_that_carries_a_status_will_do() {
     assert_eq!(Policy::<Ask, Answer, _>::classify(&policy, Err(&refused)), Class::Ignore);
     let foreign: BoxError = "reset".into();
     assert_eq!(Policy::<Ask, Answer, _>::classify(&policy, Err(&foreign)), Class::Transient);
-
-    let mine = classify_fn(|_: Result<&Answer, &Status>| Class::Permanent);
-    let class =
-        Policy::<Ask, _, _>::classify(&policy.classify(mine), Err(&Status::unavailable("")));
-    assert_eq!(class, Class::Permanent);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use allocation_counter::measure;
 use buttress::http::{Replay, ReplayBody, RetryPolicy};
 use buttress::retry::{Attempt, Hint, Policy};
 use buttress::timeout::Deadline;
-use buttress::{BoxError, Class, Reason, Rejected, classify_fn};
+use buttress::{BoxError, Class, Reason, Rejected};
 use bytes::Bytes;
 use http::{Method, Request, Response, Version};
 use http_body::Body;
@@ -191,7 +191,7 @@ fn a_classifier_and_a_refusal_can_give_a_hint_too() {
 }
 
 #[test]
-fn it_classifies_as_statuses_do_unless_told_otherwise() {
+fn it_classifies_as_statuses_do() {
     let policy = RetryPolicy::new();
     let class = |status| Policy::<Ask, _, Fault>::classify(&policy, Ok(&answer(status, &[])));
     assert_eq!(class(200), Class::Success);
@@ -199,17 +199,12 @@ fn it_classifies_as_statuses_do_unless_told_otherwise() {
     assert_eq!(class(500), Class::Transient);
     let refused = Fault::Rejected(Rejected::new(Reason::CircuitOpen));
     assert_eq!(Policy::<Ask, Answer, _>::classify(&policy, Err(&refused)), Class::Ignore);
-
-    let strict = classify_fn(|_: Result<&Answer, &Fault>| Class::Permanent);
-    let policy = RetryPolicy::new().classify(strict);
-    let class = Policy::<Ask, _, _>::classify(&policy, Ok(&answer(500, &[])));
-    assert_eq!(class, Class::Permanent);
 }
 
 /// The key that a policy has given a request, if it has one.
-fn prepared<C, U>(policy: &RetryPolicy<C, U>, mut request: Ask) -> Option<String>
+fn prepared<U>(policy: &RetryPolicy<U>, mut request: Ask) -> Option<String>
 where
-    RetryPolicy<C, U>: Policy<Ask, Answer, Fault>,
+    RetryPolicy<U>: Policy<Ask, Answer, Fault>,
 {
     policy.prepare(&mut request);
     let keys: Vec<_> = request.headers().get_all("idempotency-key").iter().collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use buttress::http::{ReplayBody, RetryPolicy};
 use buttress::retry::{Attempt, Backoff, RetryLayer};
-use buttress::{BoxError, grpc};
+use buttress::{BoxError, Class, classify_fn, grpc};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, StreamBody};
@@ -125,5 +125,25 @@ async fn a_pushback_is_exact_and_a_negative_one_ends_the_call() {
             (outcome.unwrap().headers()["grpc-status"].as_bytes(), seen.len()),
             (&b"14"[..], 1)
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_classifier_of_the_layer_judges_but_the_policy_says_who_may_be_sent_again() {
+    let missing = classify_fn(|outcome: Result<&Answer, &BoxError>| match outcome {
+        Ok(answer) if answer.status() == 404 => Class::Transient,
+        _ => Class::Success,
+    });
+    let layer = RetryLayer::builder(RetryPolicy::new()).classify(missing).build();
+    for (method, code, calls) in [("PUT", 404, 3), ("PUT", 503, 1), ("POST", 404, 1)] {
+        let sent = Arc::new(Mutex::new(0));
+        let log = sent.clone();
+        let service = ServiceBuilder::new().layer(layer.clone()).service_fn(move |_| {
+            *log.lock().unwrap() += 1;
+            async move { Ok(status(code)) }
+        });
+        let request = Request::builder().method(method).body("text").unwrap();
+        assert_eq!(service.oneshot(request).await.unwrap().status(), code);
+        assert_eq!(*sent.lock().unwrap(), calls, "{method} {code}");
     }
 }
