@@ -60,6 +60,16 @@ pub trait Policy<Req, T, E> {
         true
     }
 
+    /// Whether the request may be sent a second time while the first attempt is still in flight,
+    /// and may have taken effect. Asked by a [hedge](crate::hedge) alone: before the first attempt,
+    /// and of what was kept right before the second. Default: yes, if it can be cloned.
+    ///
+    /// Say no where [`may_resend`](Self::may_resend) depends on the outcome: there is none yet.
+    fn may_hedge(&self, request: &Req) -> bool {
+        let _ = request;
+        true
+    }
+
     /// What the server said about a further attempt. Asked after an outcome of this class, which
     /// is `Transient` or `Overload`. Default: the hint that the class carries.
     fn hint(&self, outcome: Result<&T, &E>, class: Class) -> Hint {
@@ -173,6 +183,10 @@ where
 
     fn may_resend(&self, kept: &Req, outcome: Result<&T, &E>) -> bool {
         self.policy.may_resend(kept, outcome)
+    }
+
+    fn may_hedge(&self, request: &Req) -> bool {
+        self.policy.may_hedge(request)
     }
 
     fn hint(&self, outcome: Result<&T, &E>, class: Class) -> Hint {

@@ -28,7 +28,9 @@
 //! and Barroso, [The Tail at Scale].
 //!
 //! Only requests that may take effect twice may be hedged: the service sees both, and a loser that
-//! is dropped here may run to its end there. `clone_request` of the policy says which.
+//! is dropped here may run to its end there. [`Policy::may_hedge`](crate::retry::Policy::may_hedge)
+//! says which, and `clone_request`. `http::RetryPolicy` hedges idempotent methods and requests with
+//! an `Idempotency-Key`; `grpc::RetryPolicy` the calls that were declared idempotent.
 //!
 //! It **harms** where slowness is load: then all calls are slow, and each second attempt makes them
 //! slower. Three things bound that: the percentile follows the latencies, so that what is slow for

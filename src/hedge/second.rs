@@ -133,6 +133,11 @@ where
         let Projected::Kept { call, withdrawal, .. } = self.as_mut().project() else {
             return Poll::Ready(());
         };
+        let ready = ready.and_then(|()| match call {
+            // Its body may have gone by meanwhile, too long to be kept.
+            Some((_, request)) if !shared.policy.may_hedge(request) => Err(Withheld::Request),
+            _ => Ok(()),
+        });
         let (Some((mut inner, mut request)), Ok(())) = (call.take(), ready) else {
             shared.withhold(ready.err().unwrap_or(Withheld::Request));
             self.set(Self::None);

@@ -52,7 +52,8 @@ impl<P> Shared<P> {
         P: Policy<Req, T, E>,
     {
         self.policy.prepare(request);
-        let kept = if self.pace.is_warm() { self.policy.clone_request(request) } else { None };
+        let may_follow = self.pace.is_warm() && self.policy.may_hedge(request);
+        let kept = if may_follow { self.policy.clone_request(request) } else { None };
         let of = if kept.is_some() { 2 } else { 1 };
         self.policy.mark(request, Attempt::new(1, of));
         kept

@@ -4,5 +4,6 @@
 mod errors;
 mod grpc_calls;
 mod grpc_messages;
+mod hedged;
 mod http_requests;
 mod layer;

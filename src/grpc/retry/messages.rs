@@ -36,6 +36,10 @@ where
             || self.idempotent.is_idempotent(kept)
     }
 
+    fn may_hedge(&self, request: &Request<T>) -> bool {
+        request.metadata().contains_key(IDEMPOTENCY_KEY) || self.idempotent.is_idempotent(request)
+    }
+
     fn hint(&self, outcome: Result<&Response<U>, &E>, class: Class) -> Hint {
         let said = outcome.err().map_or(Said::Nothing, |error| Said::by_error(error.as_error()));
         said.hint(class)

@@ -36,6 +36,12 @@ where
                 || self.idempotent.is_idempotent(kept))
     }
 
+    fn may_hedge(&self, request: &Request<B>) -> bool {
+        request.body().can_replay()
+            && (request.headers().contains_key(IDEMPOTENCY_KEY)
+                || self.idempotent.is_idempotent(request))
+    }
+
     fn hint(&self, outcome: Result<&Response<R>, &E>, class: Class) -> Hint {
         said(outcome).hint(class)
     }

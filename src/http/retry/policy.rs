@@ -150,9 +150,11 @@ where
             }
             Err(error) => never_sent(error.as_error()) || self.unsent.is_unsent(error),
         };
-        let is_idempotent =
-            kept.method().is_idempotent() || kept.headers().contains_key(IDEMPOTENCY_KEY);
-        kept.body().can_replay() && (is_idempotent || was_not_sent())
+        kept.body().can_replay() && (is_idempotent(kept) || was_not_sent())
+    }
+
+    fn may_hedge(&self, request: &Request<B>) -> bool {
+        request.body().can_replay() && is_idempotent(request)
     }
 
     fn hint(&self, outcome: Result<&Response<R>, &E>, class: Class) -> Hint {
@@ -188,6 +190,10 @@ impl<U> fmt::Debug for RetryPolicy<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryPolicy").field("stamps", &self.stamps).finish_non_exhaustive()
     }
+}
+
+fn is_idempotent<B>(request: &Request<B>) -> bool {
+    request.method().is_idempotent() || request.headers().contains_key(IDEMPOTENCY_KEY)
 }
 
 /// A request that can be sent in place of this one.
