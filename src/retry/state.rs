@@ -111,7 +111,9 @@ impl<P> Shared<P> {
         let delay = self.delay(current, hint, class).ok_or(Withheld::Attempts)?;
         let at = time::later(time::now(), delay);
         let deadline = self.policy.deadline(kept);
-        if deadline.is_some_and(|deadline| deadline.instant() < time::later(at, self.min_attempt)) {
+        // Nor at the deadline itself, though it needs no time at all.
+        let too_late = |end: Instant| end <= at || end < time::later(at, self.min_attempt);
+        if deadline.is_some_and(|deadline| too_late(deadline.instant())) {
             return Err(Withheld::Deadline);
         }
         let withdrawal = self.budget.withdraw();

@@ -108,3 +108,19 @@ async fn an_outcome_that_is_not_one_to_try_again_tells_no_reason() {
         assert_eq!((calls, why, took), (1, vec![], Duration::ZERO));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_at_the_very_end_of_the_delay_needs_no_wait_to_be_found_too_early() {
+    // No attempt starts at its deadline, so the caller gets the outcome, at once, and untouched.
+    let plain = || plain().min_attempt(Duration::ZERO);
+    let job = Job::due(Deadline::after(100 * MS));
+    let (failed, calls, why, took) = outcome(plain(), [Say::Fail(1)], job).await;
+    assert_eq!(failed, Err(Error::Service(1)));
+    assert_eq!((calls, why, took), (1, vec![Withheld::Deadline], Duration::ZERO));
+
+    let at_once = plain().delays(|| [Duration::ZERO]);
+    let job = Job::due(Deadline::after(Duration::ZERO));
+    let (failed, calls, why, _) = outcome(at_once, [Say::Fail(1)], job).await;
+    assert_eq!(failed, Err(Error::Service(1)));
+    assert_eq!((calls, why), (1, vec![Withheld::Deadline]));
+}
