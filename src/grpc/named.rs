@@ -8,6 +8,7 @@ use crate::error::Lift;
 use crate::hedge::Hedge;
 use crate::http::{BodyTimeout, Holding, Respond};
 use crate::observe::Observed;
+use crate::retry::Retry;
 use crate::timeout::{Deadlined, PropagateDeadline, Timeout};
 
 /// tonic routes by this name. A service that hid it could not be added to a server.
@@ -30,5 +31,6 @@ pass_the_name_through! {
     Observed<S, C>,
     PropagateDeadline<S, D>,
     Respond<S, R>,
+    Retry<S, P>,
     Timeout<S, D, P, M>,
 }

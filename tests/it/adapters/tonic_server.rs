@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::CircuitBreakerLayer;
-use buttress::grpc::{Codes, respond};
+use buttress::grpc::{Codes, RetryPolicy, respond};
+use buttress::hedge::HedgeLayer;
 use buttress::http::{BodyTimeoutLayer, HoldBody};
 use buttress::observe::{Event, ObserveLayer};
+use buttress::retry::RetryLayer;
 use buttress::timeout::{DeadlineLayer, PropagateDeadlineLayer, TimeoutLayer};
 use tonic::Code;
 use tonic::server::NamedService;
@@ -34,6 +36,9 @@ async fn the_name_of_the_service_shows_through_every_layer() {
     );
     let service = stack.layer(HealthServer::new(Scripted::healthy()));
     assert_eq!(name(&service), "grpc.health.v1.Health");
+    let again = (HedgeLayer::new(RetryPolicy::new()), RetryLayer::new(RetryPolicy::new()));
+    let service_again = again.layer(HealthServer::new(Scripted::healthy()));
+    assert_eq!(name(&service_again), "grpc.health.v1.Health");
 
     let (address, incoming) = listen().await;
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));

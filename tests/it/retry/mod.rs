@@ -2,6 +2,7 @@
 
 mod attempts;
 mod budget;
+mod cancellation;
 mod delays;
 mod giving_up;
 mod readiness;
