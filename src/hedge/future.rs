@@ -17,8 +17,8 @@ use crate::policy::Policy;
 
 pin_project! {
     /// The response future of a [`Hedge`](super::Hedge). Both attempts are in it, without a box: it
-    /// is as large as two inner futures and 56 bytes, and at least as large as one, the request, the
-    /// inner service and 192 bytes, most of them the timer's.
+    /// is as large as two inner futures and 72 bytes, and at least as large as one, the request, the
+    /// inner service and 208 bytes, most of them the timer's.
     pub struct ResponseFuture<S, Req, P>
     where
         S: Service<Req>,

@@ -21,14 +21,19 @@ pub(super) struct Shared<P> {
     pub(super) pace: Arc<Pace>,
 }
 
-/// When the first attempt of a call began: read when it is first found pending, or at once if there
-/// are observers.
+/// The beginnings of a call.
 #[derive(Debug)]
-pub(super) struct Ticket(Option<Instant>);
+pub(super) struct Ticket {
+    /// Of the call: read if there are observers, for what they are told alone. A future that was
+    /// not polled for long must not look like an attempt that takes long.
+    admitted: Option<Instant>,
+    /// Of the first attempt: read when it is first found pending.
+    began: Option<Instant>,
+}
 
 impl Ticket {
     pub(super) fn since(&mut self) -> Instant {
-        *self.0.get_or_insert_with(time::now)
+        *self.began.get_or_insert_with(time::now)
     }
 }
 
@@ -37,7 +42,8 @@ impl<P> Shared<P> {
     pub(super) fn admit(shared: &Arc<Self>) -> Permit<Self> {
         let observed = shared.emitter.is_on();
         shared.budget.enter();
-        let permit = Permit::new(shared.clone(), Ticket(observed.then(time::now)));
+        let ticket = Ticket { admitted: observed.then(time::now), began: None };
+        let permit = Permit::new(shared.clone(), ticket);
         if observed {
             shared.emitter.emit(Stage::Arriving, EventKind::Admitted { waited: Duration::ZERO });
         }
@@ -127,7 +133,7 @@ impl<P> Shared<P> {
 
     /// The first attempt ended, and the call goes on without it.
     pub(super) fn first_is_over(&self, ticket: &Ticket, class: Class) {
-        match ticket.0 {
+        match ticket.began {
             None => self.record_zero(class),
             Some(since) => self.record(time::now(), since, class),
         }
@@ -137,19 +143,20 @@ impl<P> Shared<P> {
     /// once, for the percentile and for the observers.
     pub(super) fn end(&self, ticket: &Ticket, class: Class, first_ran: bool) {
         self.budget.leave();
-        let measures = first_ran && self.pace.measures();
-        let observed = self.emitter.is_on();
-        match ticket.0 {
-            Some(since) if measures || observed => {
-                let now = time::now();
-                if measures {
-                    self.record(now, since, class);
-                }
-                let latency = now.saturating_duration_since(since);
-                self.emitter.emit(Stage::InFlight, EventKind::Settled { class, latency });
-            }
-            None if measures => self.record_zero(class),
-            _ => {}
+        let measured = ticket.began.filter(|_| first_ran && self.pace.measures());
+        if first_ran && ticket.began.is_none() {
+            self.record_zero(class);
+        }
+        if measured.is_none() && ticket.admitted.is_none() {
+            return;
+        }
+        let now = time::now();
+        if let Some(since) = measured {
+            self.record(now, since, class);
+        }
+        if let Some(since) = ticket.admitted {
+            let latency = now.saturating_duration_since(since);
+            self.emitter.emit(Stage::InFlight, EventKind::Settled { class, latency });
         }
     }
 
@@ -178,7 +185,7 @@ impl<P> Admitter for Shared<P> {
 
     #[inline]
     fn settle(&self, ticket: Ticket, class: Class) {
-        if ticket.0.is_some() {
+        if ticket.admitted.is_some() || ticket.began.is_some() {
             return self.end(&ticket, class, true);
         }
         // Ready when first polled, and not observed: the short way.

@@ -325,9 +325,9 @@ fn the_futures_are_as_small_as_documented() {
     assert!(stack <= 256, "stack: {stack}");
     assert!(retry <= 48 + 8, "retry: {retry}");
     // The kept request with the timer; the second inner future has its room.
-    assert!(hedge <= 192 + 8, "hedge: {hedge}");
+    assert!(hedge <= 208 + 8, "hedge: {hedge}");
     let large = || service_fn(async |n: u32| with_room(n).await);
     let alone = size_of_val(&large().call(7));
     let hedge = size_of_val(&HedgeLayer::new(Idempotent).layer(large()).call(7));
-    assert!(hedge <= 2 * alone + 56, "hedge: {hedge}, over {alone}");
+    assert!(hedge <= 2 * alone + 72, "hedge: {hedge}, over {alone}");
 }

@@ -228,3 +228,34 @@ async fn the_latencies_of_all_services_of_a_layer_value_are_one() {
     }
     assert_about(delay(&rig), 10 * MS);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_delay_counts_from_the_first_poll_whether_anybody_watches_or_not() {
+    let watched = Rig::second(Ask::Answer(2));
+    let layer = HedgeLayer::builder(Plan::second(Ask::Answer(2))).delay(Delay::Fixed(10 * MS));
+    let mock = Mock::new();
+    let unwatched = (mock.watch(), layer.build().layer(mock));
+    for (watch, mut service) in [(watched.watch, watched.service), unwatched] {
+        let mut future = call(&mut service, Ask::Hold);
+        // Whoever called is busy, and the first attempt has not begun.
+        advance(SECOND).await;
+        for sent in [1, 1, 2] {
+            let _ = poll_once(&mut future);
+            assert_eq!(watch.called().len(), sent);
+            advance(6 * MS).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_measured_is_the_same_whether_anybody_watches_or_not() {
+    let mut rig = learning(None);
+    for _ in 0..100 {
+        let mut future = call(&mut rig.service, Ask::Pend(1));
+        advance(50 * MS).await;
+        assert!(poll_once(&mut future).is_pending());
+        advance(10 * MS).await;
+        assert_eq!(poll_once(&mut future), std::task::Poll::Ready(Ok(1)));
+    }
+    assert_about(delay(&rig), 10 * MS);
+}
