@@ -86,7 +86,8 @@ pub trait Policy<Req, T, E> {
         let _ = request;
     }
 
-    /// The deadline of the request, after which no attempt starts. Default: none.
+    /// The deadline of the request, after which no further attempt starts. That the first one does
+    /// not, see to by a [timeout](crate::timeout) with the same deadline. Default: none.
     fn deadline(&self, request: &Req) -> Option<Deadline> {
         let _ = request;
         None

@@ -82,7 +82,8 @@
 //! a fifth of a retry and each retry withdraws one, over the last 10 s, and 10 retries a second
 //! are there in any case. So a service that fails altogether gets 1.2 times its load and not 3
 //! times. One budget belongs to one service behind: give a clone of it to every layer that calls
-//! that service, this one and [`hedge`](crate::hedge) alike.
+//! that service, this one and [`hedge`](crate::hedge) alike. But let each call deposit in it once: where
+//! one of the two stands inside the other, each needs a budget of its own.
 //!
 //! # Readiness
 //!

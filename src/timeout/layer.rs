@@ -150,6 +150,9 @@ impl<D, P, M> Builder<D, P, M> {
     /// after [`per_request`](Self::per_request). Without a deadline, and without a timeout around
     /// the retry, the last attempt may take for ever.
     ///
+    /// In a [hedge](crate::hedge) that is the second attempt, and the first where it knows that there
+    /// will be no second, as before its warm-up.
+    ///
     /// Which attempt it is says the [`Attempt`](crate::retry::Attempt) in the request's extensions;
     /// a request without one keeps its limit, and so does the wait that
     /// [`also_readiness`](Self::also_readiness) counts.
