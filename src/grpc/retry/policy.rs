@@ -35,6 +35,9 @@ pub(super) const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 /// - Those that provably were never sent: the connection was refused, the server refused the
 ///   stream, or a layer in this process refused the call before it was dispatched.
 ///
+/// A [hedge](crate::hedge) knows no outcome when it sends the second attempt, and so takes only
+/// those of the first two kinds.
+///
 /// A call whose answer has begun is committed (gRPC A6) and is not sent again: its head came
 /// without a `grpc-status`, and messages may follow.
 ///

@@ -31,6 +31,9 @@ use crate::sync::{Mutex, lock};
 ///   HTTP/2 server refused the stream (RFC 9113, section 8.7), a layer in this process refused the
 ///   call before it was dispatched, or [`unsent`](Self::unsent) says so.
 ///
+/// A [hedge](crate::hedge) knows no outcome when it sends the second attempt, and so takes only
+/// those of the first two kinds.
+///
 /// # After which answers
 ///
 /// Those that [`Statuses`] calls `Transient` or `Overload`: 408, 429, 5xx except 501 and 505, and
