@@ -97,24 +97,24 @@ impl Backoff {
     }
 
     /// The next delay of a sequence.
-    pub(crate) fn next(&self, steps: &mut Steps, rng: &mut Rng) -> Duration {
+    pub(crate) fn next(&self, steps: &mut Steps, rng: &mut Rng) -> Drawn {
         // Where the bounds are crossed, which no builder lets through, the cap holds.
         let (base, least) = (self.base.min(self.cap), self.at_least.min(self.cap));
         steps.taken = steps.taken.saturating_add(1);
         let grown = exponential(base, self.cap, steps.taken);
-        let delay = match self.jitter {
-            Jitter::Full => rng.between(Duration::ZERO, grown),
-            Jitter::Equal => equal_jitter(grown, rng),
+        let (low, high) = match self.jitter {
+            Jitter::Full => (Duration::ZERO, grown),
+            Jitter::Equal => (grown / 2, grown),
             Jitter::Decorrelated => {
                 let previous = steps.previous.unwrap_or(base);
                 // The bound is capped and not the draw, which would pile up at the cap.
-                rng.between(base, previous.saturating_mul(3).min(self.cap))
+                (base, previous.saturating_mul(3).min(self.cap))
             }
-            Jitter::None => grown,
+            Jitter::None => (grown, grown),
         };
-        let delay = delay.max(least);
+        let delay = rng.between(low, high).max(least);
         steps.previous = Some(delay);
-        delay
+        Drawn { floor: low.max(least), delay }
     }
 
     /// Judges the settings under these names.
@@ -132,6 +132,13 @@ impl IntoIterator for Backoff {
     fn into_iter(self) -> Delays {
         Delays { backoff: self, steps: Steps::default(), rng: Rng::new(None) }
     }
+}
+
+/// A delay, and the least that could have been drawn in its place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Drawn {
+    pub(crate) floor: Duration,
+    pub(crate) delay: Duration,
 }
 
 /// How far a sequence of delays has come.
@@ -153,7 +160,7 @@ impl Iterator for Delays {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        Some(self.backoff.next(&mut self.steps, &mut self.rng))
+        Some(self.backoff.next(&mut self.steps, &mut self.rng).delay)
     }
 }
 

@@ -21,7 +21,7 @@ pub enum BudgetConfig {
     Ratio {
         /// Further attempts for each original call. 0.0001 to 100.
         ratio: f64,
-        /// How long an original call counts. 10 ms to 24 h.
+        /// How long an original call counts. 100 ms to 24 h.
         per: Duration,
         /// Further attempts for each second of `per` that are there in any case.
         at_least: u32,
@@ -54,7 +54,8 @@ impl Default for BudgetConfig {
 }
 
 const LARGEST_MAX: u32 = 1_000_000;
-const SHORTEST_PER: Duration = Duration::from_millis(10);
+// Below it, what counts the turns of the window would come round within years.
+const SHORTEST_PER: Duration = Duration::from_millis(100);
 const LONGEST_PER: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl BudgetConfig {
@@ -63,7 +64,7 @@ impl BudgetConfig {
             Self::Ratio { ratio, per, .. } => {
                 check_ratio(ratio)?;
                 let bounds = SHORTEST_PER..=LONGEST_PER;
-                check(bounds.contains(&per), "budget.per", per, "10 ms to 24 h")
+                check(bounds.contains(&per), "budget.per", per, "100 ms to 24 h")
             }
             Self::InFlight { ratio, .. } => check_ratio(ratio),
             Self::Tokens { max, ratio, transient_cost, overload_cost } => {

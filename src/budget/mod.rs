@@ -116,7 +116,7 @@ impl Budget {
         BudgetConfig::Tokens { max, ratio, transient_cost: 1, overload_cost: 1 }.into()
     }
 
-    /// How long an original call counts: 10 ms to 24 h, by default 10 s. Of a
+    /// How long an original call counts: 100 ms to 24 h, by default 10 s. Of a
     /// [`ratio`](Self::ratio) budget alone. Makes a new, separate budget.
     #[must_use]
     pub fn per(self, per: Duration) -> Self {

@@ -348,7 +348,7 @@ fn nonsense_is_refused_by_name() {
     let longest = Duration::from_secs(24 * 60 * 60);
     for budget in [
         Budget::default(),
-        Budget::ratio(0.0001).per(Duration::from_millis(10)).at_least(0),
+        Budget::ratio(0.0001).per(Duration::from_millis(100)).at_least(0),
         Budget::ratio(100.0).per(longest).at_least(u32::MAX),
         Budget::in_flight(0.2).at_least(0),
         Budget::tokens(10, 0.1).costs(0, 10),

@@ -20,10 +20,11 @@
 //! clone the request.
 //!
 //! The delay is the [`Backoff`]'s, with full jitter unless told otherwise. After `Overload` it
-//! starts at 1 s ([`overload_base`](Builder::overload_base)). A server's hint
-//! ([`Hint::AtLeast`], HTTP's `Retry-After`) holds the attempt back at least so long, plus up to a
-//! tenth of it, so that clients with the same hint do not return together. [`Hint::Exactly`]
-//! (gRPC's pushback) is exact, and the backoff starts over.
+//! starts at 1 s ([`overload_base`](Builder::overload_base)). A server's hint ([`Hint::AtLeast`],
+//! HTTP's `Retry-After`) takes its place unless the backoff could draw nothing as short: the attempt
+//! is held back for the hint plus up to a tenth of it, so that clients with the same hint do not
+//! return together. A hint of 0 changes nothing. [`Hint::Exactly`] (gRPC's pushback) is exact, and
+//! the backoff starts over.
 //!
 //! Refusals of layers further in are not tried again, save timeouts: a breaker that is open, or a
 //! bulkhead that is full, has said what it had to say. A policy or a
@@ -82,8 +83,8 @@
 //! a fifth of a retry and each retry withdraws one, over the last 10 s, and 10 retries a second
 //! are there in any case. So a service that fails altogether gets 1.2 times its load and not 3
 //! times. One budget belongs to one service behind: give a clone of it to every layer that calls
-//! that service, this one and [`hedge`](crate::hedge) alike. But let each call deposit in it once: where
-//! one of the two stands inside the other, each needs a budget of its own.
+//! that service, this one and [`hedge`](crate::hedge) alike. But let each call deposit in it once:
+//! where one of the two stands inside the other, each needs a budget of its own.
 //!
 //! # Readiness
 //!

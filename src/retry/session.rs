@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::backoff::{Backoff, Steps};
+use crate::backoff::{Backoff, Drawn, Steps};
 use crate::budget::Withdrawal;
 use crate::classify::Class;
 use crate::deadline::Deadline;
@@ -57,11 +57,14 @@ impl Session {
         delays: &Delays,
         class: Class,
         rng: &Mutex<Rng>,
-    ) -> Option<Duration> {
+    ) -> Option<Drawn> {
         let sequence = &mut self.sequence;
         match (delays, class) {
             // Foreign code: no lock is held.
-            (Delays::Custom(_), _) => sequence.custom.as_mut()?.next(),
+            (Delays::Custom(_), _) => {
+                let delay = sequence.custom.as_mut()?.next()?;
+                Some(Drawn { floor: delay, delay })
+            }
             (Delays::Backoff { overload, .. }, Class::Overload { .. }) => {
                 Some(overload.next(&mut sequence.overload, &mut lock(rng)))
             }

@@ -136,10 +136,10 @@ impl<P> Shared<P> {
         let own = session.next_delay(&self.delays, class, &self.rng)?;
         Some(match hint {
             // Up to a tenth later, so that clients with the same hint do not return together.
-            Hint::AtLeast(wait) if wait >= own => {
+            Hint::AtLeast(wait) if wait >= own.floor && !wait.is_zero() => {
                 wait.saturating_add(lock(&self.rng).between(Duration::ZERO, wait / 10))
             }
-            _ => own,
+            _ => own.delay,
         })
     }
 

@@ -98,6 +98,30 @@ async fn a_hint_shorter_than_the_backoff_does_not_shorten_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hint_takes_the_place_of_what_jitter_would_draw_above_it() {
+    let backoff = Backoff::exponential(100 * MS, 20 * SECOND);
+    let of = |jitter| plain().backoff(backoff.jitter(jitter)).max_attempts(6).build();
+    for _ in 0..20 {
+        // Without it, the fifth pause would be up to 16 s.
+        let hinted = pauses(&of(Jitter::Full), [Say::Busy(Some(SECOND))]).await;
+        assert!(hinted.iter().all(|pause| (SECOND..=1101 * MS).contains(pause)), "{hinted:?}");
+        // The backoff keeps at least half of 1, 2, 4, 8 and 16 s.
+        let equal = pauses(&of(Jitter::Equal), [Say::Busy(Some(SECOND))]).await;
+        assert!(equal[1] <= 1101 * MS && equal[2] >= 2 * SECOND, "{equal:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_of_nothing_leaves_it_to_the_backoff() {
+    let layer = plain().backoff(Backoff::exponential(SECOND, 20 * SECOND)).max_attempts(2).build();
+    let mut sum = Duration::ZERO;
+    for _ in 0..100 {
+        sum += pauses(&layer, [Say::Busy(Some(Duration::ZERO))]).await[0];
+    }
+    assert!((35 * SECOND..65 * SECOND).contains(&sum), "half a second on average: {sum:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pushback_is_exact_and_the_backoff_starts_over() {
     let script = [
         Say::Fail(1),
