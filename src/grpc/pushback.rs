@@ -42,14 +42,20 @@ pub(super) fn hint(headers: &HeaderMap) -> Option<Duration> {
 pub(super) fn of(rejected: &Rejected) -> Option<u64> {
     let unknown = (rejected.reason() == Reason::RateLimited).then_some(Duration::from_secs(1));
     let wait = rejected.retry_after().or(unknown)?;
-    Some(u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
+    Some(
+        i32::try_from(wait.as_nanos().div_ceil(1_000_000))
+            .unwrap_or(i32::MAX)
+            .unsigned_abs()
+            .into(),
+    )
 }
 
 fn parse(value: &[u8]) -> Pushback {
-    // `u64::from_str` alone would take a sign.
+    // `i32::from_str` alone would take a sign. gRPC gives the number 32 bits.
     let digits = value.iter().all(u8::is_ascii_digit);
-    let millis = digits.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten();
-    millis.map_or(Pushback::Never, |millis| Pushback::After(Duration::from_millis(millis)))
+    let millis = digits.then(|| std::str::from_utf8(value).ok()?.parse::<i32>().ok()).flatten();
+    let after = |millis: i32| Duration::from_millis(millis.unsigned_abs().into());
+    millis.map_or(Pushback::Never, |millis| Pushback::After(after(millis)))
 }
 
 #[cfg(test)]
@@ -69,8 +75,8 @@ mod tests {
         assert_eq!(read(&headers(&["0"])), after(0));
         assert_eq!(read(&headers(&["1500"])), after(1500));
         assert_eq!(read(&headers(&["86400000"])), after(86_400_000));
-        assert_eq!(read(&headers(&["18446744073709551615"])), after(u64::MAX));
-        for never in ["", "-1", "-0", "+1", "1.5", " 1", "1s", "soon", "18446744073709551616"] {
+        assert_eq!(read(&headers(&["2147483647"])), after(2_147_483_647));
+        for never in ["", "-1", "-0", "+1", "1.5", " 1", "1s", "soon", "2147483648"] {
             assert_eq!(read(&headers(&[never])), Some(Pushback::Never), "{never:?}");
         }
         assert_eq!(read(&headers(&["10", "10"])), Some(Pushback::Never));
@@ -96,7 +102,7 @@ mod tests {
         assert_eq!(of(Reason::RateLimited, None), Some(1000));
         assert_eq!(of(Reason::CircuitOpen, Some(Duration::from_micros(1))), Some(1));
         assert_eq!(of(Reason::RateLimited, Some(Duration::ZERO)), Some(0));
-        assert_eq!(of(Reason::CircuitOpen, Some(Duration::MAX)), Some(u64::MAX));
+        assert_eq!(of(Reason::CircuitOpen, Some(Duration::MAX)), Some(2_147_483_647));
     }
 
     proptest! {
