@@ -50,6 +50,23 @@ pub trait Rejectable: From<Rejected> {
     fn rejected(&self) -> Option<&Rejected>;
 }
 
+/// Whether the service may have seen the request that ended so.
+pub(crate) fn may_be_seen<T, E: Rejectable>(outcome: Result<&T, &E>) -> bool {
+    outcome.err().and_then(Rejectable::rejected).is_none_or(Rejected::was_dispatched)
+}
+
+/// The outcome of a call of which the service may have seen another attempt. A refusal says so:
+/// whoever hears that nothing was dispatched may send the request anew.
+pub(crate) fn seen_before<T, E: Rejectable>(outcome: Result<T, E>) -> Result<T, E> {
+    if may_be_seen(outcome.as_ref()) {
+        return outcome;
+    }
+    outcome.map_err(|error| match error.rejected() {
+        Some(rejected) => E::from(rejected.clone().dispatched(true)),
+        None => error,
+    })
+}
+
 impl Rejectable for Rejected {
     fn rejected(&self) -> Option<&Rejected> {
         Some(self)

@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use crate::admission::Permit;
 use crate::classify::Class;
-use crate::error::Rejectable;
+use crate::error::{Rejectable, may_be_seen, seen_before};
 use crate::hedge::second::{Place, Second};
 use crate::hedge::shared::{Shared, Ticket};
 use crate::policy::Policy;
@@ -38,8 +38,8 @@ pin_project! {
     enum First<F, O> {
         InFlight { #[pin] inner: F },
         // It failed, and the second attempt is not sent yet: its answer, should there be none.
-        Failed { answer: Option<(O, Class)> },
-        Gone,
+        Failed { answer: Option<(O, Class)>, seen: bool },
+        Gone { seen: bool },
     }
 }
 
@@ -81,7 +81,8 @@ where
                     this.second.set(Second::None);
                 }
                 this.permit.settle(class);
-                return Poll::Ready(outcome);
+                let seen = this.second.was_seen();
+                return Poll::Ready(if seen { seen_before(outcome) } else { outcome });
             }
             failed = Some((outcome, class));
         }
@@ -127,7 +128,7 @@ where
         };
         self.second.set(Second::None);
         let first_ran = matches!(*self.first, First::InFlight { .. });
-        self.first.set(First::Gone);
+        self.first.set(First::Gone { seen: false });
         if let Some((shared, ticket)) = permit.release() {
             shared.end(&ticket, class, first_ran);
         }
@@ -159,9 +160,10 @@ where
             return Some((outcome, class));
         }
         shared.first_is_over(ticket, class);
+        let seen = may_be_seen(outcome.as_ref());
         self.first.set(match self.second.place() {
-            Place::Sent => First::Gone,
-            _ => First::Failed { answer: Some((outcome, class)) },
+            Place::Sent => First::Gone { seen },
+            _ => First::Failed { answer: Some((outcome, class)), seen },
         });
         None
     }
@@ -186,8 +188,8 @@ where
             let first = &mut self.first;
             // What the first attempt left is dropped before the second is sent.
             let discard = || {
-                if matches!(**first, First::Failed { .. }) {
-                    first.set(First::Gone);
+                if let First::Failed { seen, .. } = **first {
+                    first.set(First::Gone { seen });
                 }
             };
             ready!(self.second.as_mut().poll_send(shared, discard, cx));
@@ -197,17 +199,21 @@ where
         }
         let outcome = ready!(self.second.as_mut().poll_outcome(cx));
         let class = shared.judge(outcome.as_ref());
-        if is_acceptable(class) || !matches!(*self.first, First::InFlight { .. }) {
-            return Poll::Ready((outcome, class));
+        match *self.first {
+            First::InFlight { .. } if !is_acceptable(class) => {
+                let seen = may_be_seen(outcome.as_ref());
+                self.second.set(if seen { Second::Seen } else { Second::None });
+                Poll::Pending
+            }
+            First::Gone { seen: true } => Poll::Ready((seen_before(outcome), class)),
+            _ => Poll::Ready((outcome, class)),
         }
-        self.second.set(Second::None);
-        Poll::Pending
     }
 
     /// There is no second attempt, or none any more.
     fn first_alone(&mut self) -> Poll<Answer<S, Req>> {
         match self.first.as_mut().project() {
-            Projected::Failed { answer } => {
+            Projected::Failed { answer, .. } => {
                 Poll::Ready(answer.take().expect("it is answered once"))
             }
             _ => Poll::Pending,

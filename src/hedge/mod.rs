@@ -15,7 +15,8 @@
 //! who asked for less does not get more, unless the hint says at once. Not if the
 //! [`Policy`](crate::retry::Policy) says that the request may not be sent again after this outcome,
 //! or the server said stop ([`Hint`](crate::retry::Hint)). And not after a refusal on this side
-//! (`Ignore`). When nothing else is in flight, the last outcome is the answer, untouched.
+//! (`Ignore`). When nothing else is in flight, the last outcome is the answer, untouched, save
+//! that a refusal says `was_dispatched` if the service may have seen the other attempt.
 //!
 //! Before a second attempt is sent, the request's deadline must not have passed, and the
 //! [`Budget`](crate::retry::Budget) must pay for it. Otherwise the first attempt is left alone.

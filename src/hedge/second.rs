@@ -20,6 +20,8 @@ pin_project! {
     pub(super) enum Second<S, F, Req> {
         // There is none, or none any more.
         None,
+        // It has failed, and the service may have seen it.
+        Seen,
         Kept {
             // Taken for the call.
             call: Option<(S, Req)>,
@@ -58,11 +60,16 @@ impl<S, F, Req> Second<S, F, Req> {
     #[inline]
     pub(super) fn place(&self) -> Place {
         match self {
-            Self::None => Place::None,
+            Self::None | Self::Seen => Place::None,
             Self::Kept { withdrawal: None, .. } => Place::Kept,
             Self::Kept { .. } => Place::Due,
             Self::Sent { .. } => Place::Sent,
         }
+    }
+
+    /// Whether it has failed and the service may have seen it.
+    pub(super) fn was_seen(&self) -> bool {
+        matches!(self, Self::Seen)
     }
 
     /// The request that is kept.

@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::admission::Permit;
-use crate::error::Rejectable;
+use crate::error::{Rejectable, seen_before};
 use crate::observe::Stage as Moment;
 use crate::policy::Policy;
 use crate::retry::session::Session;
@@ -127,8 +127,9 @@ where
             return None;
         }
         self.permit.settle(class);
+        let seen = self.session.as_ref().is_some_and(|session| session.was_seen());
         self.end();
-        Some(outcome)
+        Some(if seen { seen_before(outcome) } else { outcome })
     }
 
     /// The service for the attempt that is being prepared.

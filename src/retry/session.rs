@@ -26,6 +26,8 @@ pub(super) struct Session {
     /// What the attempt was paid with. Dropped before the attempt was sent, it goes back.
     withdrawal: Option<Withdrawal>,
     is_sent: bool,
+    /// The service may have seen one of the attempts that were followed by another.
+    seen: bool,
     // Boxed, as the session itself is: a call that is not retried should carry neither.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -39,6 +41,7 @@ impl Session {
             deadline: None,
             withdrawal: None,
             is_sent: true,
+            seen: false,
             timer: None,
         }
     }
@@ -105,6 +108,15 @@ impl Session {
     pub(super) fn end_attempt(&mut self) -> bool {
         self.withdrawal = None;
         self.is_sent
+    }
+
+    /// Takes note of an attempt that the service may have seen.
+    pub(super) fn note_seen(&mut self) {
+        self.seen = true;
+    }
+
+    pub(super) fn was_seen(&self) -> bool {
+        self.seen
     }
 
     /// Ready when the attempt need not be held back any longer.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::admission::{Admitter, Permit};
 use crate::budget::Budget;
 use crate::classify::Class;
-use crate::error::Rejectable;
+use crate::error::{Rejectable, may_be_seen};
 use crate::observe::{Emitter, EventKind, Stage, Withheld};
 use crate::policy::{Attempt, Hint, Policy};
 use crate::rejected::{Reason, Rejected};
@@ -119,6 +119,9 @@ impl<P> Shared<P> {
         let withdrawal = self.budget.withdraw();
         if self.emitter.is_on() {
             self.emitter.budget(self.budget.available());
+        }
+        if sent && may_be_seen(outcome) {
+            current.note_seen();
         }
         current.begin_attempt(withdrawal.ok_or(Withheld::Budget)?, delay, at, deadline);
         if let Some(first) = first {

@@ -224,3 +224,22 @@ async fn a_classifier_of_the_builder_judges_in_place_of_the_policy() {
     assert_eq!(call(&mut service, Ask::Answer(1)).await, Ok(2));
     assert_eq!(call(&mut service, Ask::Fail(1)).await, Err(Fault::Broken(1)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_beside_an_attempt_that_was_sent_says_that_the_service_was_called() {
+    let open = Reason::CircuitOpen;
+    let refused = Ask::Refuse(open);
+    for (first, second, sent) in [
+        (Ask::Fail(1), refused, true),
+        (Ask::FailAfter(15 * MS, 1), Ask::RefuseAfter(10 * MS, open), true),
+        (Ask::RefuseAfter(15 * MS, open), Ask::Fail(1), true),
+        (Ask::RefuseAfter(15 * MS, open), refused, false),
+        (Ask::RefuseAfter(15 * MS, open), Ask::RefuseAfter(10 * MS, open), false),
+    ] {
+        let mut rig = Rig::second(second);
+        let Err(Fault::Rejected(refusal)) = call(&mut rig.service, first).await else {
+            panic!("no refusal");
+        };
+        assert_eq!((refusal.reason(), refusal.was_dispatched()), (open, sent), "{first:?}");
+    }
+}

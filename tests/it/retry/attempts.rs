@@ -1,5 +1,7 @@
 //! How many attempts there are, and after what.
 
+use buttress::Rejectable;
+
 use super::*;
 use crate::support::poll_once;
 
@@ -136,4 +138,26 @@ async fn two_calls_of_one_service_do_not_disturb_each_other() {
     let mut texts: Vec<_> = server.seen().into_iter().map(|(_, job)| job.text).collect();
     texts.sort_unstable();
     assert_eq!(texts, ["one", "one", "two", "two"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_an_attempt_that_was_sent_says_that_the_service_was_called() {
+    let judge = || {
+        buttress::classify_fn(|outcome: Result<&Answer, &Fault>| match outcome {
+            Ok(_) => Class::Success,
+            Err(_) => Class::Transient,
+        })
+    };
+    let open = Reason::CircuitOpen;
+    for (script, sent) in [
+        (vec![Say::Fail(1), Say::Refuse(open)], true),
+        (vec![Say::Fail(1), Say::Refuse(open), Say::Refuse(open)], true),
+        (vec![Say::Refuse(open), Say::Refuse(open)], false),
+    ] {
+        let server = Server::says(script.clone());
+        let layer = plain().classify(judge()).build();
+        let refusal = layer.layer(server).oneshot(Job::new("x")).await.unwrap_err();
+        let refusal = refusal.rejected().expect("a refusal");
+        assert_eq!((refusal.reason(), refusal.was_dispatched()), (open, sent), "{script:?}");
+    }
 }

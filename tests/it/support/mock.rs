@@ -24,6 +24,8 @@ pub(crate) enum Ask {
     FailAfter(Duration, u32),
     /// Answer as a layer further in would that refuses.
     Refuse(Reason),
+    /// Refuse after this long.
+    RefuseAfter(Duration, Reason),
     /// Be pending so many times, each time waking at once, then answer.
     Pend(u32),
     /// Be pending until [`Mock::let_go`].
@@ -275,7 +277,7 @@ impl Reply {
         state.most_replies = state.most_replies.max(state.replies);
         drop(state);
         let sleep = match ask {
-            Ask::After(wait, _) | Ask::FailAfter(wait, _) => {
+            Ask::After(wait, _) | Ask::FailAfter(wait, _) | Ask::RefuseAfter(wait, _) => {
                 Some(Box::pin(tokio::time::sleep(wait)))
             }
             _ => None,
@@ -302,7 +304,9 @@ impl Reply {
         match self.ask {
             Ask::Answer(n) | Ask::After(_, n) => Poll::Ready(Ok(n)),
             Ask::Fail(code) | Ask::FailAfter(_, code) => Poll::Ready(Err(Fault::Broken(code))),
-            Ask::Refuse(reason) => Poll::Ready(Err(Rejected::new(reason).named("inner").into())),
+            Ask::Refuse(reason) | Ask::RefuseAfter(_, reason) => {
+                Poll::Ready(Err(Rejected::new(reason).named("inner").into()))
+            }
             Ask::Pend(times) if self.pends == times => Poll::Ready(Ok(times)),
             Ask::Pend(_) => {
                 self.pends += 1;
