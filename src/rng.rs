@@ -1,15 +1,25 @@
 //! The one source of chance: a small generator for each layer value, reached only on slow paths.
 //!
 //! Seeded by the operating system, or by a builder's `.seed(u64)`, with which a run repeats draw
-//! for draw. Not for secrets.
+//! for draw. Not for secrets, and not for [identifiers](identifier): those of two replicas with one
+//! seed, or of a process and its fork, would be the same.
 
 use std::fmt;
 use std::time::Duration;
 
-use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
+use rand::rngs::{SmallRng, SysRng};
+use rand::{RngExt, SeedableRng, TryRng};
 
-/// Draws for jitter, for partial admission, and for identifiers.
+/// 128 bits of the operating system, for a name that must be nobody else's. Panics where the
+/// operating system has none, as making an [`Rng`] does.
+#[allow(dead_code, reason = "identifiers are drawn by the leaves alone")]
+pub(crate) fn identifier() -> u128 {
+    let mut bytes = [0; 16];
+    SysRng.try_fill_bytes(&mut bytes).expect("random bytes of the operating system");
+    u128::from_ne_bytes(bytes)
+}
+
+/// Draws for jitter and for partial admission.
 pub(crate) struct Rng(SmallRng);
 
 impl Rng {
@@ -20,12 +30,6 @@ impl Rng {
 
     /// Uniform in `[0, 1)`.
     pub(crate) fn fraction(&mut self) -> f64 {
-        self.0.random()
-    }
-
-    /// 128 random bits.
-    #[allow(dead_code, reason = "identifiers are drawn by the leaves alone")]
-    pub(crate) fn bits(&mut self) -> u128 {
         self.0.random()
     }
 

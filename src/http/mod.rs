@@ -141,8 +141,7 @@
 //!
 //! # Sharing
 //!
-//! The clones of one [`ReplayBody`] share what was kept, and those of one [`RetryPolicy`] the
-//! source of their keys. The other adapters have no state. The layers in the stack keep theirs in the layer value, so one
+//! The clones of one [`ReplayBody`] share what was kept. The other adapters have no state. The layers in the stack keep theirs in the layer value, so one
 //! [`respond`]`(stack)` is one limit, whatever number of routes it is laid over and however often
 //! a router lays it. Two routes that must not share get two stacks.
 //!
@@ -176,7 +175,7 @@ pub(crate) use respond::Render;
 #[cfg(all(test, feature = "grpc"))]
 pub(crate) use respond::every_reason;
 #[cfg(feature = "grpc")]
-pub(crate) use retry::{copy, mark, never_sent};
+pub(crate) use retry::{copy, is_keyed, mark, never_sent};
 #[cfg(feature = "grpc")]
 pub(crate) use retry_after::LONGEST_HINT;
 

@@ -5,9 +5,9 @@ use tonic::{Request, Response};
 use crate::classify::{Class, Classify};
 use crate::deadline::Deadline;
 use crate::grpc::Codes;
-use crate::grpc::retry::policy::{IDEMPOTENCY_KEY, PREVIOUS_ATTEMPTS, Said};
+use crate::grpc::retry::policy::{PREVIOUS_ATTEMPTS, Said};
 use crate::grpc::retry::{IsIdempotent, RetryPolicy};
-use crate::http::{AsError, mark};
+use crate::http::{AsError, is_keyed, mark};
 use crate::policy::{Attempt, Hint, Policy};
 
 impl<I, T, U, E> Policy<Request<T>, Response<U>, E> for RetryPolicy<I>
@@ -31,13 +31,13 @@ where
     fn may_resend(&self, kept: &Request<T>, outcome: Result<&Response<U>, &E>) -> bool {
         // There are messages already.
         let Err(error) = outcome else { return false };
-        kept.metadata().contains_key(IDEMPOTENCY_KEY)
+        is_keyed(kept.metadata().as_ref())
             || Said::by_error(error.as_error()).invites()
             || self.idempotent.is_idempotent(kept)
     }
 
     fn may_hedge(&self, request: &Request<T>) -> bool {
-        request.metadata().contains_key(IDEMPOTENCY_KEY) || self.idempotent.is_idempotent(request)
+        is_keyed(request.metadata().as_ref()) || self.idempotent.is_idempotent(request)
     }
 
     fn hint(&self, outcome: Result<&Response<U>, &E>, class: Class) -> Hint {

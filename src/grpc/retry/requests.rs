@@ -6,9 +6,9 @@ use crate::classify::{Class, Classify};
 use crate::deadline::Deadline;
 use crate::error::Rejectable;
 use crate::grpc::codes::{Codes, GRPC_STATUS};
-use crate::grpc::retry::policy::{IDEMPOTENCY_KEY, PREVIOUS_ATTEMPTS, Said};
+use crate::grpc::retry::policy::{PREVIOUS_ATTEMPTS, Said};
 use crate::grpc::retry::{IsIdempotent, RetryPolicy};
-use crate::http::{AsError, Replay, copy, mark};
+use crate::http::{AsError, Replay, copy, is_keyed, mark};
 use crate::policy::{Attempt, Hint, Policy};
 
 impl<I, B, R, E> Policy<Request<B>, Response<R>, E> for RetryPolicy<I>
@@ -31,15 +31,14 @@ where
     fn may_resend(&self, kept: &Request<B>, outcome: Result<&Response<R>, &E>) -> bool {
         kept.body().can_replay()
             && !outcome.is_ok_and(has_begun)
-            && (kept.headers().contains_key(IDEMPOTENCY_KEY)
+            && (is_keyed(kept.headers())
                 || said(outcome).invites()
                 || self.idempotent.is_idempotent(kept))
     }
 
     fn may_hedge(&self, request: &Request<B>) -> bool {
         request.body().can_replay()
-            && (request.headers().contains_key(IDEMPOTENCY_KEY)
-                || self.idempotent.is_idempotent(request))
+            && (is_keyed(request.headers()) || self.idempotent.is_idempotent(request))
     }
 
     fn hint(&self, outcome: Result<&Response<R>, &E>, class: Class) -> Hint {

@@ -5,6 +5,8 @@ mod policy;
 mod unsent;
 
 #[cfg(feature = "grpc")]
+pub(crate) use key::is_keyed;
+#[cfg(feature = "grpc")]
 pub(crate) use policy::{copy, mark};
 #[cfg(feature = "grpc")]
 pub(crate) use unsent::never_sent;

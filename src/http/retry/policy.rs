@@ -1,20 +1,17 @@
 //! [`RetryPolicy`].
 
 use std::fmt;
-use std::sync::Arc;
 
 use http::{Extensions, Method, Request, Response};
 
 use crate::classify::{Class, Classify};
 use crate::deadline::Deadline;
 use crate::error::Rejectable;
-use crate::http::retry::key::{self, IDEMPOTENCY_KEY};
+use crate::http::retry::key::{self, IDEMPOTENCY_KEY, is_keyed};
 use crate::http::retry::unsent::{AsError, BySource, Unsent, never_sent};
 use crate::http::{Replay, Statuses, retry_after};
 use crate::policy::{Attempt, Hint, Policy};
 use crate::rejected::Rejected;
-use crate::rng::Rng;
-use crate::sync::{Mutex, lock};
 
 /// Which HTTP requests may be sent again, and after which answers.
 ///
@@ -25,11 +22,16 @@ use crate::sync::{Mutex, lock};
 /// - whose method is idempotent (RFC 9110, section 9.2.2): `GET`, `HEAD`, `OPTIONS`, `TRACE`,
 ///   `PUT`, `DELETE`;
 /// - or that have an `Idempotency-Key`
-///   ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/));
-///   see [`stamp_idempotency_keys`](Self::stamp_idempotency_keys);
+///   ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/)), one
+///   that is not empty; see [`stamp_idempotency_keys`](Self::stamp_idempotency_keys);
 /// - or that provably were never sent, whatever their method: the connection was refused, an
 ///   HTTP/2 server refused the stream (RFC 9113, section 8.7), a layer in this process refused the
 ///   call before it was dispatched, or [`unsent`](Self::unsent) says so.
+///
+/// The last is judged by the error alone, which is that of the request only if the service inside
+/// sends one for each call. A client that follows redirects may have had its `POST` taken, and be
+/// refused the connection to where the answer sent it: switch that off, or follow them above the
+/// retry.
 ///
 /// A [hedge](crate::hedge) knows no outcome when it sends the second attempt, and so takes only
 /// those of the first two kinds.
@@ -65,20 +67,17 @@ use crate::sync::{Mutex, lock};
 ///     .service(Client::builder(TokioExecutor::new()).build_http::<ReplayBody<Body>>());
 /// # let _ = client;
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 #[must_use]
 pub struct RetryPolicy<U = BySource> {
     unsent: U,
     stamps: bool,
-    // Shared by the clones: two must not draw the same keys.
-    rng: Arc<Mutex<Rng>>,
 }
 
 impl RetryPolicy {
     /// The policy as described above, which stamps no keys.
     pub fn new() -> Self {
-        let rng = Arc::new(Mutex::new(Rng::new(None)));
-        Self { unsent: BySource, stamps: false, rng }
+        Self { unsent: BySource, stamps: false }
     }
 }
 
@@ -107,23 +106,16 @@ impl<U> RetryPolicy<U> {
     where
         F: Fn(&E) -> bool,
     {
-        RetryPolicy { unsent, stamps: self.stamps, rng: self.rng }
+        RetryPolicy { unsent, stamps: self.stamps }
     }
 
     /// Gives each `POST` and `PATCH` without an `Idempotency-Key` a fresh one, `"<uuid>"`, which
     /// all its attempts share; so they are sent again as idempotent requests are.
     ///
     /// Only for servers that honour the key: to others it is an unknown header, and an effect may
-    /// come twice. The keys are unique, not secret. Default: no keys.
+    /// come twice. The keys are drawn from the operating system. Default: no keys.
     pub fn stamp_idempotency_keys(mut self) -> Self {
         self.stamps = true;
-        self
-    }
-
-    /// Draws the keys from this seed, so that they repeat from run to run: for tests. Default: a
-    /// seed of the operating system.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.rng = Arc::new(Mutex::new(Rng::new(Some(seed))));
         self
     }
 }
@@ -175,8 +167,7 @@ where
     fn prepare(&self, request: &mut Request<B>) {
         let takes_a_key = matches!(*request.method(), Method::POST | Method::PATCH);
         if self.stamps && takes_a_key && !request.headers().contains_key(IDEMPOTENCY_KEY) {
-            let key = key::fresh(&mut lock(&self.rng));
-            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+            request.headers_mut().insert(IDEMPOTENCY_KEY, key::fresh());
         }
     }
 
@@ -196,7 +187,7 @@ impl<U> fmt::Debug for RetryPolicy<U> {
 }
 
 fn is_idempotent<B>(request: &Request<B>) -> bool {
-    request.method().is_idempotent() || request.headers().contains_key(IDEMPOTENCY_KEY)
+    request.method().is_idempotent() || is_keyed(request.headers())
 }
 
 /// A request that can be sent in place of this one.

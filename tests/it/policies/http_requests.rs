@@ -63,6 +63,29 @@ fn idempotent_methods_and_requests_with_a_key_may_be_sent_again() {
 }
 
 #[test]
+fn two_keys_and_an_empty_one_are_none() {
+    for (keys, keyed) in [
+        (&["k"][..], true),
+        (&["\"k\""], true),
+        (&[""], false),
+        (&[" "], false),
+        (&["\"\""], false),
+        (&["k", "k"], false),
+        (&["", "k"], false),
+    ] {
+        let mut request = ask("POST");
+        for key in keys {
+            request.headers_mut().append("Idempotency-Key", key.parse().unwrap());
+        }
+        assert_eq!(may_resend(&request, Err(&fault("reset"))), keyed, "{keys:?}");
+        let policy = RetryPolicy::new().stamp_idempotency_keys();
+        Policy::<_, Answer, Fault>::prepare(&policy, &mut request);
+        let values: Vec<_> = request.headers().get_all("idempotency-key").iter().collect();
+        assert_eq!(values, keys, "the caller's own stay as they are");
+    }
+}
+
+#[test]
 fn any_request_that_was_never_sent_may_be_sent_again() {
     let post = ask("POST");
     let unsent = |error: &Fault| may_resend(&post, Err(error));
@@ -229,16 +252,14 @@ fn keys_are_stamped_on_posts_and_patches_when_asked_for() {
 }
 
 #[test]
-fn keys_repeat_with_a_seed_and_differ_between_clones() {
-    let seeded = || RetryPolicy::new().stamp_idempotency_keys().seed(7);
-    let keys = |policy: RetryPolicy| {
-        let clone = policy.clone();
-        [prepared(&policy, ask("POST")), prepared(&clone, ask("POST"))]
-    };
-    let [first, second] = keys(seeded());
-    assert_ne!(first, second);
-    assert_eq!(keys(seeded()), [first.clone(), second]);
-    assert_ne!(keys(RetryPolicy::new().stamp_idempotency_keys())[0], first);
+fn no_two_policies_and_no_two_clones_draw_the_same_key() {
+    let policy = RetryPolicy::new().stamp_idempotency_keys();
+    let (clone, other) = (policy, RetryPolicy::new().stamp_idempotency_keys());
+    let keys: std::collections::HashSet<_> = [policy, clone, other, policy, clone, other]
+        .iter()
+        .map(|policy| prepared(policy, ask("POST")).unwrap())
+        .collect();
+    assert_eq!(keys.len(), 6);
 }
 
 #[test]
