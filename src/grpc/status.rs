@@ -49,6 +49,11 @@ pub(super) fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Status
     successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
 }
 
+/// The last status on the way along the sources of `error`: those before it were made of it.
+pub(super) fn innermost<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Status> {
+    successors(Some(error), |&error| error.source()).filter_map(|error| error.downcast_ref()).last()
+}
+
 impl IntoRejected for Status {
     type Service = Self;
 

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use http::{HeaderMap, Response};
-use tonic::Code;
+use tonic::{Code, ConnectError, Status};
 
 use crate::classify::Class;
 use crate::grpc::codes::GRPC_STATUS;
@@ -14,8 +14,6 @@ use crate::grpc::status;
 use crate::http::never_sent;
 use crate::policy::Hint;
 use crate::rejected::Rejected;
-
-pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// How many attempts came before: none, where it is missing
 /// ([gRPC A6](https://github.com/grpc/proposal/blob/master/A6-client-retries.md)).
@@ -27,12 +25,13 @@ pub(super) const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 ///
 /// - Those declared idempotent: [`idempotent`](Self::idempotent),
 ///   [`idempotent_paths`](Self::idempotent_paths), [`idempotent_if`](Self::idempotent_if).
-/// - Those with `idempotency-key` metadata.
-/// - Those that ended with `UNAVAILABLE`, which says that the call may be tried again
-///   ([AIP-194](https://google.aip.dev/194)).
+/// - Those with one `idempotency-key` in their metadata that is not empty.
+/// - Those that the server ended with `UNAVAILABLE`, which says that the call may be tried again
+///   ([AIP-194](https://google.aip.dev/194)). A status that this side's channel has made of an
+///   error, of a connection that broke for one, says nothing of the kind.
 /// - Those that the server invites to come again, by a `grpc-retry-pushback-ms` that is not
 ///   negative ([gRPC A6](https://github.com/grpc/proposal/blob/master/A6-client-retries.md)).
-/// - Those that provably were never sent: the connection was refused, the server refused the
+/// - Those that provably were never sent: there was no connection to be had, the server refused the
 ///   stream, or a layer in this process refused the call before it was dispatched.
 ///
 /// A [hedge](crate::hedge) knows no outcome when it sends the second attempt, and so takes only
@@ -146,6 +145,8 @@ pub(super) enum Said<'a> {
     Refusal(&'a Rejected),
     /// The call ended with a status.
     Status(Code, &'a HeaderMap),
+    /// This side's channel made a status of an error.
+    Channel(&'a Status),
     /// The call ended with another error.
     Error(&'a (dyn StdError + 'static)),
     /// The answer has begun, or is no gRPC.
@@ -154,8 +155,10 @@ pub(super) enum Said<'a> {
 
 impl<'a> Said<'a> {
     pub(super) fn by_error(error: &'a (dyn StdError + 'static)) -> Self {
-        match (Rejected::find(error), status::find(error)) {
+        match (Rejected::find(error), status::innermost(error)) {
             (Some(rejected), _) => Self::Refusal(rejected),
+            // What came over the wire has no source.
+            (None, Some(status)) if status.source().is_some() => Self::Channel(status),
             (None, Some(status)) => Self::Status(status.code(), status.metadata().as_ref()),
             (None, None) => Self::Error(error),
         }
@@ -177,20 +180,23 @@ impl<'a> Said<'a> {
             Self::Refusal(rejected) => !rejected.was_dispatched(),
             Self::Status(Code::Unavailable, _) => true,
             Self::Status(_, headers) => matches!(pushback::read(headers), Some(Pushback::After(_))),
-            Self::Error(error) => never_sent(*error),
+            Self::Channel(status) => never_connected(*status) || never_sent(*status),
+            Self::Error(error) => never_connected(*error) || never_sent(*error),
             Self::Nothing => false,
         }
     }
 
     pub(super) fn hint(&self, class: Class) -> Hint {
-        let wait = match self {
-            Self::Status(_, headers) => match pushback::read(headers) {
-                Some(Pushback::After(wait)) => return Hint::Exactly(wait),
-                Some(Pushback::Never) => return Hint::Stop,
-                None => None,
-            },
-            Self::Refusal(rejected) => rejected.retry_after(),
-            Self::Error(_) | Self::Nothing => None,
+        let pushback = match self {
+            Self::Status(_, headers) => pushback::read(headers),
+            Self::Channel(status) => pushback::read(status.metadata().as_ref()),
+            Self::Refusal(_) | Self::Error(_) | Self::Nothing => None,
+        };
+        let wait = match (pushback, self) {
+            (Some(Pushback::After(wait)), _) => return Hint::Exactly(wait),
+            (Some(Pushback::Never), _) => return Hint::Stop,
+            (None, Self::Refusal(rejected)) => rejected.retry_after(),
+            (None, _) => None,
         };
         match (wait, class) {
             (Some(wait), _) | (None, Class::Overload { retry_after: Some(wait) }) => {
@@ -199,4 +205,9 @@ impl<'a> Said<'a> {
             _ => Hint::None,
         }
     }
+}
+
+/// Whether tonic's channel had no connection to send the call over.
+fn never_connected(error: &(dyn StdError + 'static)) -> bool {
+    error.is::<ConnectError>() || error.source().is_some_and(never_connected)
 }

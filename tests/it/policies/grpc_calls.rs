@@ -56,6 +56,13 @@ fn unavailable_and_an_invitation_are_for_any_call() {
 }
 
 #[test]
+fn a_channel_that_cannot_connect_has_sent_nothing() {
+    let unresolved = fault(tonic::ConnectError("no such host".into()));
+    assert!(policy().may_resend(&ask(), Err(&unresolved)));
+    assert!(!policy().may_resend(&ask(), Err(&fault("no such host"))));
+}
+
+#[test]
 fn a_declared_call_may_be_sent_again_after_any_failure() {
     let internal = ended(Code::Internal, &[]);
     let may = |policy: &dyn Policy<Ask, Answer, Fault>| {

@@ -1,5 +1,6 @@
 //! `grpc::RetryPolicy` around a method, asked by hand.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use buttress::grpc::RetryPolicy;
@@ -7,6 +8,8 @@ use buttress::retry::{Attempt, Hint, Policy};
 use buttress::timeout::Deadline;
 use buttress::{BoxError, Class, Error, Reason, Rejected};
 use tonic::{Request, Response, Status};
+
+use super::errors::io;
 
 type Ask = Request<String>;
 type Answer = Response<u32>;
@@ -46,6 +49,34 @@ fn who_may_be_sent_again() {
     let judged = RetryPolicy::new().idempotent_if(|ask: &Ask| ask.get_ref() == "message");
     assert!(judged.may_resend(&ask(), outcome()));
     assert!(!judged.may_resend(&Request::new(String::new()), outcome()));
+}
+
+/// What this side's channel makes of an error.
+fn made_of(error: impl Into<BoxError>) -> Status {
+    let mut status = Status::unavailable("");
+    status.set_source(std::sync::Arc::from(error.into()));
+    status
+}
+
+#[test]
+fn an_unavailable_of_this_side_s_channel_proves_nothing() {
+    assert!(!may_resend(&ask(), &made_of("keep-alive timed out")), "the call was under way");
+    assert!(may_resend(&ask(), &made_of(io(ErrorKind::ConnectionRefused))));
+    let unresolved = tonic::ConnectError("no such host".into());
+    assert!(may_resend(&ask(), &Status::from_error(unresolved.into())));
+    let said = made_of(Status::unavailable("the server's own words"));
+    assert!(may_resend(&ask(), &said));
+    let stop = pushed(made_of("reset"), "-1");
+    assert_eq!(policy().hint(Err(&stop), Class::Transient), Hint::Stop);
+
+    let keyed = |keys: &[&str]| {
+        let mut request = ask();
+        for key in keys {
+            request.metadata_mut().append("idempotency-key", key.parse().unwrap());
+        }
+        may_resend(&request, &Status::internal(""))
+    };
+    assert!(keyed(&["k"]) && !keyed(&[""]) && !keyed(&["k", "k"]));
 }
 
 #[test]
