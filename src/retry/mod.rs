@@ -14,11 +14,11 @@
 //!    instead of after a wait.
 //! 5. Does the [`Budget`] pay for it?
 //!
-//! If any of them says no, the caller gets the last outcome untouched, and an event tells why. Only a
-//! refusal of a further attempt says `was_dispatched`, if the service may have seen an earlier one. If
-//! all say yes, the discarded response is dropped, so that its connection is free during the wait;
-//! then come the wait, the readiness of the inner service, and the call. The last attempt does not
-//! clone the request.
+//! If any of them says no, the caller gets the last outcome untouched, and an event tells why. Only
+//! a refusal of a further attempt says `was_dispatched`, if the service may have seen an earlier
+//! one. If all say yes, the discarded response is dropped, so that its connection is free during the
+//! wait; then come the wait, the readiness of the inner service, and the call. The last attempt does
+//! not clone the request.
 //!
 //! The delay is the [`Backoff`]'s, with full jitter unless told otherwise. After `Overload` it
 //! starts at 1 s ([`overload_base`](Builder::overload_base)). A server's hint ([`Hint::AtLeast`],

@@ -42,10 +42,10 @@ pub(super) const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 ///
 /// # After which statuses
 ///
-/// Those that [`Codes`](super::Codes) calls `Transient` or `Overload`: `UNAVAILABLE`, `INTERNAL`, `UNKNOWN`,
-/// `DATA_LOSS`, `ABORTED`, `DEADLINE_EXCEEDED`, `RESOURCE_EXHAUSTED`. A refusal of a layer in this
-/// process is not tried again. A [classifier of the layer](crate::retry::Builder::classify) may say
-/// otherwise.
+/// Those that [`Codes`](crate::grpc::Codes) calls `Transient` or `Overload`: `UNAVAILABLE`,
+/// `INTERNAL`, `UNKNOWN`, `DATA_LOSS`, `ABORTED`, `DEADLINE_EXCEEDED`, `RESOURCE_EXHAUSTED`. A refusal
+/// of a layer in this process is not tried again. A
+/// [classifier of the layer](crate::retry::Builder::classify) may say otherwise.
 ///
 /// # When
 ///
