@@ -1,7 +1,6 @@
 //! Refusals as [`tonic::Status`], and back.
 
 use std::error::Error as StdError;
-use std::iter::successors;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -11,7 +10,7 @@ use tonic::{Code, Status, TimeoutExpired};
 use crate::error::{BoxError, Error, IntoRejected, Rejectable};
 use crate::grpc::pushback::{self, PUSHBACK};
 use crate::http::{AsError, REFUSAL};
-use crate::rejected::{Reason, Rejected};
+use crate::rejected::{Reason, Rejected, chain};
 
 /// The status that says a refusal. The refusal itself is its source, so
 /// [`Rejected::find`] gives it back.
@@ -46,12 +45,12 @@ impl AsError for Status {
 
 /// The status in `error` or in any of its sources.
 pub(super) fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Status> {
-    successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
+    chain(error).find_map(|error| error.downcast_ref())
 }
 
 /// The last status on the way along the sources of `error`: those before it were made of it.
 pub(super) fn innermost<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Status> {
-    successors(Some(error), |&error| error.source()).filter_map(|error| error.downcast_ref()).last()
+    chain(error).filter_map(|error| error.downcast_ref()).last()
 }
 
 impl IntoRejected for Status {
@@ -94,7 +93,7 @@ where
 /// Whether tonic's channel has ended the call, by the `grpc-timeout` that it was to send. tonic
 /// calls that `CANCELLED`, and gRPC `DEADLINE_EXCEEDED`.
 fn is_expiry(error: &(dyn StdError + 'static)) -> bool {
-    error.is::<TimeoutExpired>() || error.source().is_some_and(is_expiry)
+    chain(error).any(<dyn StdError>::is::<TimeoutExpired>)
 }
 
 pub(super) fn code(reason: Reason) -> Code {

@@ -117,10 +117,7 @@ impl<P> Shared<P> {
             self.withhold(Withheld::Deadline);
             return None;
         }
-        let withdrawal = self.budget.withdraw();
-        if self.emitter.is_on() {
-            self.emitter.budget(self.budget.available());
-        }
+        let withdrawal = self.emitter.withdraw(&self.budget);
         if withdrawal.is_none() {
             self.withhold(Withheld::Budget);
         }

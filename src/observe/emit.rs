@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::budget::{Budget, Withdrawal};
 use crate::classify::Class;
 use crate::observe::{Event, EventKind, Observe, Stage};
 use crate::rejected::{Reason, Rejected};
@@ -76,11 +77,16 @@ impl Emitter {
         }
     }
 
-    /// Tells what a retry budget holds.
-    pub(crate) fn budget(&self, tokens: f64) {
-        for observer in &self.observers {
-            observer.on_budget(tokens);
+    /// Asks a budget for a further attempt, and tells what it holds after that.
+    pub(crate) fn withdraw(&self, budget: &Budget) -> Option<Withdrawal> {
+        let withdrawal = budget.withdraw();
+        if self.is_on() {
+            let tokens = budget.available();
+            for observer in &self.observers {
+                observer.on_budget(tokens);
+            }
         }
+        withdrawal
     }
 
     #[inline]

@@ -116,10 +116,7 @@ impl<P> Shared<P> {
         if deadline.is_some_and(|deadline| too_late(deadline.instant())) {
             return Err(Withheld::Deadline);
         }
-        let withdrawal = self.budget.withdraw();
-        if self.emitter.is_on() {
-            self.emitter.budget(self.budget.available());
-        }
+        let withdrawal = self.emitter.withdraw(&self.budget);
         if sent && may_be_seen(outcome) {
             current.note_seen();
         }

@@ -7,7 +7,7 @@ use crate::deadline::Deadline;
 use crate::grpc::Codes;
 use crate::grpc::retry::policy::{PREVIOUS_ATTEMPTS, Said};
 use crate::grpc::retry::{IsIdempotent, RetryPolicy};
-use crate::http::{AsError, is_keyed, mark};
+use crate::http::{AsError, mark};
 use crate::policy::{Attempt, Hint, Policy};
 
 impl<I, T, U, E> Policy<Request<T>, Response<U>, E> for RetryPolicy<I>
@@ -31,13 +31,12 @@ where
     fn may_resend(&self, kept: &Request<T>, outcome: Result<&Response<U>, &E>) -> bool {
         // There are messages already.
         let Err(error) = outcome else { return false };
-        is_keyed(kept.metadata().as_ref())
-            || Said::by_error(error.as_error()).invites()
-            || self.idempotent.is_idempotent(kept)
+        Said::by_error(error.as_error()).invites()
+            || self.may_take_effect_twice(kept, kept.metadata().as_ref())
     }
 
     fn may_hedge(&self, request: &Request<T>) -> bool {
-        is_keyed(request.metadata().as_ref()) || self.idempotent.is_idempotent(request)
+        self.may_take_effect_twice(request, request.metadata().as_ref())
     }
 
     fn hint(&self, outcome: Result<&Response<U>, &E>, class: Class) -> Hint {

@@ -9,11 +9,11 @@ use tonic::{Code, ConnectError, Status};
 use crate::classify::Class;
 use crate::grpc::codes::GRPC_STATUS;
 use crate::grpc::pushback::{self, Pushback};
-use crate::grpc::retry::{Always, Paths, Undeclared};
+use crate::grpc::retry::{Always, IsIdempotent, Paths, Undeclared};
 use crate::grpc::status;
-use crate::http::never_sent;
+use crate::http::{is_keyed, never_sent};
 use crate::policy::Hint;
-use crate::rejected::Rejected;
+use crate::rejected::{Rejected, chain};
 
 /// How many attempts came before: none, where it is missing
 /// ([gRPC A6](https://github.com/grpc/proposal/blob/master/A6-client-retries.md)).
@@ -131,6 +131,14 @@ impl<I> RetryPolicy<I> {
     {
         RetryPolicy { idempotent: judge }
     }
+
+    /// Whether a second time changes nothing: known of the call itself, before any outcome.
+    pub(super) fn may_take_effect_twice<Req>(&self, request: &Req, headers: &HeaderMap) -> bool
+    where
+        I: IsIdempotent<Req>,
+    {
+        is_keyed(headers) || self.idempotent.is_idempotent(request)
+    }
 }
 
 impl<I> fmt::Debug for RetryPolicy<I> {
@@ -209,5 +217,5 @@ impl<'a> Said<'a> {
 
 /// Whether tonic's channel had no connection to send the call over.
 fn never_connected(error: &(dyn StdError + 'static)) -> bool {
-    error.is::<ConnectError>() || error.source().is_some_and(never_connected)
+    chain(error).any(<dyn StdError>::is::<ConnectError>)
 }

@@ -8,7 +8,7 @@ use crate::error::Rejectable;
 use crate::grpc::codes::{Codes, GRPC_STATUS};
 use crate::grpc::retry::policy::{PREVIOUS_ATTEMPTS, Said};
 use crate::grpc::retry::{IsIdempotent, RetryPolicy};
-use crate::http::{AsError, Replay, copy, is_keyed, mark};
+use crate::http::{AsError, Replay, copy, mark};
 use crate::policy::{Attempt, Hint, Policy};
 
 impl<I, B, R, E> Policy<Request<B>, Response<R>, E> for RetryPolicy<I>
@@ -31,14 +31,11 @@ where
     fn may_resend(&self, kept: &Request<B>, outcome: Result<&Response<R>, &E>) -> bool {
         kept.body().can_replay()
             && !outcome.is_ok_and(has_begun)
-            && (is_keyed(kept.headers())
-                || said(outcome).invites()
-                || self.idempotent.is_idempotent(kept))
+            && (said(outcome).invites() || self.may_take_effect_twice(kept, kept.headers()))
     }
 
     fn may_hedge(&self, request: &Request<B>) -> bool {
-        request.body().can_replay()
-            && (is_keyed(request.headers()) || self.idempotent.is_idempotent(request))
+        request.body().can_replay() && self.may_take_effect_twice(request, request.headers())
     }
 
     fn hint(&self, outcome: Result<&Response<R>, &E>, class: Class) -> Hint {

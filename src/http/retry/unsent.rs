@@ -2,10 +2,9 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::iter::successors;
 
 use crate::error::{BoxError, Error};
-use crate::rejected::Rejected;
+use crate::rejected::{Rejected, chain};
 
 /// An error that can be looked into: itself, and what caused it.
 ///
@@ -90,7 +89,7 @@ const REFUSED_STREAM: &str =
 
 /// Whether the error or one of its sources proves that the request was not sent.
 pub(crate) fn never_sent(error: &(dyn StdError + 'static)) -> bool {
-    successors(Some(error), |&error| error.source()).any(|error| {
+    chain(error).any(|error| {
         if let Some(rejected) = error.downcast_ref::<Rejected>() {
             return !rejected.was_dispatched();
         }
