@@ -56,7 +56,8 @@
 //! | `metrics` | `observe::MetricsObserver` |
 //! | `tracing` | `observe::TracingObserver` |
 //! | `serde` | each layer's `Config` from a file |
-//! | `full` | all of them |
+//! | `sim` | `sim`: a simulator for stacks; for tests, so `full` does not have it |
+//! | `full` | all the others |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -89,6 +90,8 @@ pub mod guide;
 pub mod http;
 #[cfg(feature = "serde")]
 mod serde;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 pub use classify::{Class, Classify, classify_fn};
 pub use config::ConfigError;

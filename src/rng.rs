@@ -33,6 +33,18 @@ impl Rng {
         self.0.random()
     }
 
+    /// Uniform over all words: a seed for another.
+    #[allow(dead_code, reason = "of the simulator")]
+    pub(crate) fn bits(&mut self) -> u64 {
+        self.0.random()
+    }
+
+    /// Uniform in `[0, end)`.
+    #[allow(dead_code, reason = "of the simulator")]
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0.random_range(..end)
+    }
+
     /// Uniform in `[low, high]`; `low` where the bounds are crossed.
     pub(crate) fn between(&mut self, low: Duration, high: Duration) -> Duration {
         if low < high { self.0.random_range(low..=high) } else { low }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use ::serde::de::{Error, Unexpected, Visitor};
 use ::serde::{Deserializer, Serializer};
 
-pub(super) fn serialize<S: Serializer>(
+pub(crate) fn serialize<S: Serializer>(
     duration: &Duration,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&humantime::format_duration(*duration))
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Duration, D::Error> {
     deserializer.deserialize_str(Written)
@@ -34,12 +34,12 @@ impl Visitor<'_> for Written {
 }
 
 /// The same for a duration that may be missing.
-pub(super) mod optional {
+pub(crate) mod optional {
     use super::{Deserializer, Duration, Error, Serializer, Visitor, Written, fmt};
 
     // The signature that `#[serde(with)]` asks for.
     #[allow(clippy::ref_option)]
-    pub(in crate::serde) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         duration: &Option<Duration>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
@@ -49,7 +49,7 @@ pub(super) mod optional {
         }
     }
 
-    pub(in crate::serde) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Duration>, D::Error> {
         deserializer.deserialize_option(Maybe)

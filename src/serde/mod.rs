@@ -3,7 +3,7 @@
 //! The layers themselves know nothing of it: each type has its mirror here, from which serde
 //! derives. A field that is added there and forgotten here does not compile.
 
-mod duration;
+pub(crate) mod duration;
 mod named;
 
 use std::time::Duration;

@@ -1,0 +1,33 @@
+//! A deterministic simulator for stacks of tower services.
+
+mod clients;
+mod endpoint;
+mod faults;
+mod host;
+mod interleave;
+mod latency;
+mod load;
+mod plan;
+mod record;
+mod report;
+mod request;
+mod run;
+mod server;
+mod station;
+mod world;
+
+pub use clients::{Arrivals, Clients, Spike};
+pub use endpoint::{Endpoint, Exchange};
+pub use faults::{Fault, FaultKind, Faults};
+pub use host::{Work, Workers};
+pub use interleave::{Hesitant, Interleave, InterleaveLayer};
+pub use latency::Latency;
+pub use plan::{Plan, PlanError};
+pub use record::Observer;
+pub use report::{
+    ClientMoment, ClientReport, LayerReport, Report, ServerMoment, ServerReport, Trigger, Violation,
+};
+pub use request::{Failure, Failures, FindFailure, Request, Response, RetryPolicy};
+pub use run::Sim;
+pub use server::{Cancellation, QueueDiscipline, Server};
+pub use world::{Sometimes, World};

@@ -1,0 +1,111 @@
+//! A run against its plan: what an oracle could have had, and how long the way back took.
+
+use std::time::Duration;
+
+use super::{ClientReport, Report, ServerReport, moment, share};
+use crate::sim::faults::{Condition, Faults};
+use crate::sim::plan::Plan;
+use crate::sim::record::MOMENT;
+use crate::sim::server::Server;
+
+/// The share of the requests sent in each second that must be good for a system to be well.
+const WELL: f64 = 0.95;
+
+impl Report {
+    /// Goodput as a share of what an oracle could have had: at each moment all that was offered, or
+    /// what the servers could at best do for it.
+    ///
+    /// Capacity is not carried over from one tenth of a second to the next, so a stack that works
+    /// off a short line can come to slightly more than 1.
+    #[must_use]
+    pub fn goodput_of_oracle(&self) -> f64 {
+        let oracle: f64 = self.oracle().iter().sum();
+        #[allow(clippy::cast_precision_loss)]
+        let good = self.good() as f64;
+        if oracle > 0.0 { good / oracle } else { 1.0 }
+    }
+
+    /// What an oracle could have answered of the requests of each moment.
+    #[must_use]
+    pub fn oracle(&self) -> Vec<f64> {
+        let moments = self.clients.values().map(|client| client.moments.len()).max().unwrap_or(0);
+        #[allow(clippy::cast_precision_loss)]
+        let offered = |client: &ClientReport, at: usize| {
+            client.moments.get(at).map_or(0.0, |moment| moment.offered as f64)
+        };
+        let clients: Vec<_> = self.clients.values().collect();
+        let servable = |server: &ServerReport, at: usize| {
+            let all: f64 = server.callers.iter().map(|&c| offered(clients[c as usize], at)).sum();
+            let capacity = server.moments.get(at).map_or(f64::INFINITY, |moment| moment.capacity);
+            if all > capacity { capacity / all } else { 1.0 }
+        };
+        let of_client = |index: u32, at: usize| {
+            let servers = self.servers.values().filter(|server| server.callers.contains(&index));
+            let part = servers.map(|server| servable(server, at)).fold(1.0, f64::min);
+            offered(clients[index as usize], at) * part
+        };
+        let count = u32::try_from(clients.len()).expect("fewer than 2^32 groups of clients");
+        (0..moments).map(|at| (0..count).map(|index| of_client(index, at)).sum()).collect()
+    }
+
+    /// How long after the end of the last fault or spike the system was well again, and stayed so:
+    /// from then on, of the requests that were sent in any one second, at least 95 % were answered
+    /// inside their deadline. `None` if it was not, by the end of the run; zero if there was no
+    /// trigger and all was well.
+    #[must_use]
+    pub fn recovered_after(&self) -> Option<Duration> {
+        let end = self.trigger.map_or(Duration::ZERO, |trigger| trigger.until);
+        let second = usize::try_from(Duration::from_secs(1).as_nanos() / MOMENT.as_nanos()).ok()?;
+        let totals = self.moments();
+        let first = super::index(end).min(totals.len());
+        let seconds = totals[first..].windows(second.min(totals.len() - first).max(1));
+        let is_ill = |moments: &[(u64, u64)]| {
+            let (good, offered) =
+                moments.iter().fold((0, 0), |sum, moment| (sum.0 + moment.0, sum.1 + moment.1));
+            share(good, offered) < WELL
+        };
+        let count = seconds.len();
+        let ill =
+            seconds.enumerate().filter(|(_, moments)| is_ill(moments)).map(|(at, _)| at).last();
+        match ill {
+            None => Some(Duration::ZERO),
+            Some(last) if last + 1 == count => None,
+            Some(last) => Some(MOMENT * u32::try_from(last + 1).ok()?),
+        }
+    }
+
+    /// Good and offered, of all clients, over time.
+    fn moments(&self) -> Vec<(u64, u64)> {
+        let mut totals: Vec<(u64, u64)> = Vec::new();
+        for client in self.clients.values() {
+            for (at, of_client) in client.moments.iter().enumerate() {
+                let total = moment(&mut totals, MOMENT * u32::try_from(at).unwrap_or(u32::MAX));
+                *total = (total.0 + of_client.good, total.1 + of_client.offered);
+            }
+        }
+        totals
+    }
+
+    /// Fills in what follows from the plan.
+    pub(in crate::sim) fn reckon(&mut self, plan: &Plan) {
+        for (name, report) in &mut self.servers {
+            report.reckon_capacity(name, &plan.servers[name], &plan.faults, plan.run_for);
+        }
+        for client in self.clients.values_mut() {
+            client.latencies.sort_unstable();
+        }
+    }
+}
+
+impl ServerReport {
+    fn reckon_capacity(&mut self, name: &str, server: &Server, faults: &Faults, until: Duration) {
+        let mut at = Duration::ZERO;
+        while at < until {
+            let now = Condition::at(faults, name, at);
+            let workers = f64::from(server.workers) * now.workers;
+            let per_second = server.capacity_of(workers) * now.speed * now.yields();
+            moment(&mut self.moments, at).capacity = per_second * MOMENT.as_secs_f64();
+            at += MOMENT;
+        }
+    }
+}
