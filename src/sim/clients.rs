@@ -163,11 +163,12 @@ impl Clients {
             return Some("`attempts`, `keys` and `deadline` must not be 0".to_owned());
         }
         let arrivals = match self.arrivals {
-            Arrivals::Open { per_second } => rate("per_second", per_second),
             Arrivals::Bursts { on, off, .. } if (on + off).is_zero() => {
                 Some("`on` and `off` are 0, allowed is more for one of them".to_owned())
             }
-            Arrivals::Bursts { per_second, .. } => rate("per_second", per_second),
+            Arrivals::Open { per_second } | Arrivals::Bursts { per_second, .. } => {
+                rate("per_second", per_second)
+            }
             Arrivals::Closed { think, .. } => think
                 .nonsense()
                 .map(|allowed| format!("`think` is {think:?}, allowed is {allowed}")),

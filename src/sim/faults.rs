@@ -207,7 +207,7 @@ impl Condition {
                 // Who says nothing cannot say that it is down.
                 FaultKind::Silence => now.down = Some(Down::Silent),
                 FaultKind::Errors { share } => {
-                    now.errors = 1.0 - (1.0 - now.errors) * (1.0 - share)
+                    now.errors = 1.0 - (1.0 - now.errors) * (1.0 - share);
                 }
                 FaultKind::Partition => now.partitioned = true,
                 FaultKind::LoseReplies { share } => {

@@ -138,11 +138,10 @@ impl Latency {
     pub(super) fn nonsense(self) -> Option<&'static str> {
         let positive = |number: f64| number.is_finite() && number > 0.0;
         let sound = match self {
-            Self::Fixed { .. } | Self::Exponential { .. } => true,
             Self::Uniform { low, high } if low > high => {
                 return Some("`low` at most `high`");
             }
-            Self::Uniform { .. } => true,
+            Self::Fixed { .. } | Self::Uniform { .. } | Self::Exponential { .. } => true,
             Self::LogNormal { sigma, .. } => sigma.is_finite() && sigma >= 0.0,
             Self::Pareto { shape, .. } => positive(shape),
             Self::Bimodal { share, .. } => (0.0..=1.0).contains(&share),

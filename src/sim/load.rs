@@ -116,13 +116,12 @@ where
         self.record.offered(self.index, id, from);
         Client {
             request: Request::new(id, key, Deadline::at(end), self.index),
-            from,
             attempts: self.clients.attempts,
             timeout: self.clients.timeout,
             pause: self.clients.pause,
-            record: Arc::clone(&self.record),
             whim: self.whim.clone(),
             stack: self.stack.clone(),
+            ending: Ending { record: Arc::clone(&self.record), client: self.index, id, from },
         }
     }
 }
@@ -130,13 +129,12 @@ where
 /// A client with one request.
 struct Client<S> {
     request: Request,
-    from: Duration,
     attempts: u32,
     timeout: Option<Duration>,
     pause: Duration,
-    record: Arc<Record>,
     whim: Whim,
     stack: S,
+    ending: Ending,
 }
 
 impl<S> Client<S>
@@ -156,8 +154,7 @@ where
                 sleep_until(later(crate::time::now(), self.pause)).await;
             }
         };
-        let request = &self.request;
-        self.record.ended(request.client(), request.id, end, attempt, self.from);
+        self.ending.tell(end, attempt);
     }
 
     async fn attempt(&mut self) -> End {
@@ -184,6 +181,29 @@ where
                     None => End::Failed,
                 }
             }
+        }
+    }
+}
+
+/// Tells the record how a request ended.
+struct Ending {
+    record: Arc<Record>,
+    client: u32,
+    id: u64,
+    from: Duration,
+}
+
+impl Ending {
+    fn tell(&self, end: End, attempts: u32) {
+        self.record.ended(self.client, self.id, end, attempts, self.from);
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // The runtime swallows the panic of a task.
+        if std::thread::panicking() {
+            self.tell(End::Panicked, 0);
         }
     }
 }

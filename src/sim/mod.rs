@@ -1,5 +1,6 @@
 //! A deterministic simulator for stacks of tower services.
 
+mod check;
 mod clients;
 mod endpoint;
 mod faults;
@@ -12,10 +13,13 @@ mod record;
 mod report;
 mod request;
 mod run;
+mod seeds;
 mod server;
+mod shrink;
 mod station;
 mod world;
 
+pub use check::{Check, Counterexample, Summary, ensure};
 pub use clients::{Arrivals, Clients, Spike};
 pub use endpoint::{Endpoint, Exchange};
 pub use faults::{Fault, FaultKind, Faults};
@@ -30,4 +34,5 @@ pub use report::{
 pub use request::{Failure, Failures, FindFailure, Request, Response, RetryPolicy};
 pub use run::Sim;
 pub use server::{Cancellation, QueueDiscipline, Server};
+pub use shrink::{PlanTree, Shrinkable};
 pub use world::{Sometimes, World};

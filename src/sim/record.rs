@@ -35,6 +35,8 @@ pub(super) struct Book {
     pub(super) servers: Vec<ServerReport>,
     pub(super) layers: Vec<LayerReport>,
     pub(super) violation: Option<Violation>,
+    /// The report is made: what tasks do as they are dropped is none of the run.
+    closed: bool,
 }
 
 /// How a request ended for its client.
@@ -44,6 +46,7 @@ pub(super) enum End {
     Refused(Reason),
     Failed,
     TimedOut,
+    Panicked,
 }
 
 /// What happens at a server.
@@ -94,6 +97,11 @@ impl Record {
         look(&mut lock(&self.book))
     }
 
+    /// Ends the record: what comes later is left out.
+    pub(super) fn close(&self) -> Book {
+        self.read(|book| std::mem::replace(book, Book { closed: true, ..Book::default() }))
+    }
+
     pub(super) fn always(&self, invariant: Invariant) {
         lock(&self.invariants).push(invariant);
         self.watching.store(true, Ordering::Relaxed);
@@ -117,7 +125,8 @@ impl Record {
             End::Answered => 0,
             End::Failed => 1,
             End::TimedOut => 2,
-            End::Refused(reason) => 3 + reason as u64,
+            End::Panicked => 3,
+            End::Refused(reason) => 4 + reason as u64,
         };
         self.note(at, [2, u64::from(client) << 32 | word, id], |book| {
             book.open -= 1;
@@ -172,7 +181,8 @@ impl Record {
     pub(super) fn load(&self, server: u32, busy: u32, waiting: usize) {
         let at = self.elapsed();
         self.read(|book| {
-            let moment = book.servers[server as usize].moment(at);
+            let Some(server) = book.servers.get_mut(server as usize) else { return };
+            let moment = server.moment(at);
             moment.busy = moment.busy.max(busy);
             moment.waiting = moment.waiting.max(waiting as u64);
         });
@@ -181,6 +191,9 @@ impl Record {
     fn note(&self, at: Duration, words: [u64; 3], enter: impl FnOnce(&mut Book)) {
         {
             let mut book = lock(&self.book);
+            if book.closed {
+                return;
+            }
             book.mix(nanos(at));
             for word in words {
                 book.mix(word);
@@ -278,7 +291,8 @@ impl Observe for Bound {
         let (kind, took) = without_times(event.kind);
         let record = &self.record;
         let at = record.elapsed();
-        let word = record.read(|book| book.layers[self.layer].count(kind));
+        let counted = |book: &mut Book| book.layers.get_mut(self.layer).map(|it| it.count(kind));
+        let Some(word) = record.read(counted) else { return };
         record.note(at, [13, (self.layer as u64) << 32 | word as u64, nanos(took)], |_| {});
     }
 }

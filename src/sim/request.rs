@@ -64,11 +64,8 @@ impl Carrier for Request {
 
     fn insert_extension<T: Clone + Send + Sync + 'static>(&mut self, value: T) {
         let value = &value as &dyn Any;
-        if let Some(deadline) = value.downcast_ref() {
-            self.deadline = Some(*deadline);
-        } else if let Some(attempt) = value.downcast_ref() {
-            self.attempt = Some(*attempt);
-        }
+        self.deadline = value.downcast_ref().copied().or(self.deadline);
+        self.attempt = value.downcast_ref().copied().or(self.attempt);
     }
 }
 

@@ -62,7 +62,7 @@ impl Sim {
 
     fn report(self, plan: &Plan, record: &Arc<Record>, world: &World<'_>) -> Report {
         let (from, until) = (plan.trigger_begin(), plan.trigger_end());
-        let book = record.read(std::mem::take);
+        let book = record.close();
         let mut servers = BTreeMap::new();
         for ((name, host), mut server) in world.hosts.iter().zip(book.servers) {
             let (busy, waiting) = lock(&host.core).station.load();

@@ -40,7 +40,7 @@ impl<'a> World<'a> {
     pub(super) fn new(plan: &'a Plan, seed: u64, record: &Arc<Record>) -> Self {
         let record = Arc::clone(record);
         // In the order of their names, as in the report.
-        let clients = plan.clients.iter().map(|(_, clients)| ClientReport::of(clients)).collect();
+        let clients = plan.clients.values().map(ClientReport::of).collect();
         record.read(|book| book.clients = clients);
         Self {
             plan,

@@ -163,7 +163,7 @@ impl Report {
     }
 
     /// What is wrong with the run, whatever its plan: an invariant that was broken, a request that
-    /// was lost or ended twice, something that was not given back.
+    /// was lost or ended twice, a panic, something that was not given back.
     ///
     /// # Errors
     ///
@@ -174,6 +174,9 @@ impl Report {
         }
         if !self.is_conserved() {
             return Err("conservation: a request did not end exactly once".to_owned());
+        }
+        if let Some((name, client)) = self.clients.iter().find(|(_, client)| client.panicked > 0) {
+            return Err(format!("panic: {} requests of {name:?} panicked", client.panicked));
         }
         match self.leaks.iter().next() {
             Some((name, left)) => Err(format!("leak: {name}: {left} left at the end, not 0")),

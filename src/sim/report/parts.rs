@@ -26,6 +26,8 @@ pub struct ClientReport {
     pub failed: u64,
     /// Given up by the client itself.
     pub timed_out: u64,
+    /// Ended by a panic in the stack.
+    pub panicked: u64,
     /// Still out at the end of the run.
     pub unfinished: u64,
     /// Attempts of the clients themselves, of the requests that ended.
@@ -135,6 +137,7 @@ impl ClientReport {
             }
             End::Failed => self.failed += 1,
             End::TimedOut => self.timed_out += 1,
+            End::Panicked => self.panicked += 1,
         }
     }
 
@@ -142,7 +145,7 @@ impl ClientReport {
     #[must_use]
     pub fn ended(&self) -> u64 {
         let refused: u64 = self.refused.values().sum();
-        self.good + self.late + refused + self.failed + self.timed_out
+        self.good + self.late + refused + self.failed + self.timed_out + self.panicked
     }
 
     /// The latency that this share of the good requests, 0 to 1, did not exceed.

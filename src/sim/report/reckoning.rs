@@ -44,8 +44,8 @@ impl Report {
             let part = servers.map(|server| servable(server, at)).fold(1.0, f64::min);
             offered(clients[index as usize], at) * part
         };
-        let count = u32::try_from(clients.len()).expect("fewer than 2^32 groups of clients");
-        (0..moments).map(|at| (0..count).map(|index| of_client(index, at)).sum()).collect()
+        let indices = || (0..).take(clients.len());
+        (0..moments).map(|at| indices().map(|index| of_client(index, at)).sum()).collect()
     }
 
     /// How long after the end of the last fault or spike the system was well again, and stayed so:
@@ -58,15 +58,14 @@ impl Report {
         let second = usize::try_from(Duration::from_secs(1).as_nanos() / MOMENT.as_nanos()).ok()?;
         let totals = self.moments();
         let first = super::index(end).min(totals.len());
-        let seconds = totals[first..].windows(second.min(totals.len() - first).max(1));
+        let mut seconds = totals[first..].windows(second.min(totals.len() - first).max(1));
         let is_ill = |moments: &[(u64, u64)]| {
             let (good, offered) =
                 moments.iter().fold((0, 0), |sum, moment| (sum.0 + moment.0, sum.1 + moment.1));
             share(good, offered) < WELL
         };
         let count = seconds.len();
-        let ill =
-            seconds.enumerate().filter(|(_, moments)| is_ill(moments)).map(|(at, _)| at).last();
+        let ill = seconds.rposition(is_ill);
         match ill {
             None => Some(Duration::ZERO),
             Some(last) if last + 1 == count => None,

@@ -1,0 +1,5 @@
+//! The scenarios: claims about stacks, each over many seeds. See `guide::testing` for how to run
+//! more of them, and how a failure is replayed.
+
+mod metastable;
+mod stacks;

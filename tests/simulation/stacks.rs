@@ -1,0 +1,129 @@
+//! The worlds and the stacks that the scenarios share.
+
+use std::time::Duration;
+
+use buttress::bulkhead::{self, BulkheadLayer};
+use buttress::circuit_breaker::{self, CircuitBreakerLayer};
+use buttress::retry::RetryLayer;
+use buttress::sim::{
+    Check, Clients, Endpoint, Failure, Failures, Faults, Latency, Plan, Request, Response,
+    RetryPolicy, Server, World,
+};
+use buttress::timeout::{FromRequest, TimeoutLayer};
+use buttress::{Error, LiftLayer};
+use tower::{Service, ServiceBuilder};
+
+pub(crate) const SERVICE_TIME: Duration = Duration::from_millis(50);
+pub(crate) const WORKERS: u32 = 10;
+pub(crate) const CAPACITY: f64 = 200.0;
+/// When the trigger of most scenarios begins, and how long it lasts.
+pub(crate) const TRIGGER: (Duration, Duration) = (seconds(10), seconds(10));
+
+pub(crate) const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A claim about runs of `plan`, replayed by the command of the manual.
+pub(crate) fn check(plan: Plan) -> Check {
+    Check::new(plan).command("cargo test --features sim --test simulation")
+}
+
+/// One server, `db`, that answers 200 requests a second, and one group of clients, `shop`.
+pub(crate) fn world(run_for: Duration, clients: Clients, faults: Faults) -> Plan {
+    Plan::new(run_for)
+        .server("db", Server::workers(WORKERS, Latency::exponential(SERVICE_TIME)))
+        .clients("shop", clients)
+        .faults(faults)
+}
+
+/// Clients at a utilisation of the server.
+pub(crate) fn clients(utilisation: f64) -> Clients {
+    Clients::open(CAPACITY * utilisation)
+}
+
+/// The same with a timeout and three retries of their own, and nothing else: as most are.
+pub(crate) fn naive(utilisation: f64) -> Clients {
+    clients(utilisation).timeout(ms(250)).attempts(4)
+}
+
+/// The naive stack: the clients call the server.
+pub(crate) fn bare(world: &mut World<'_>) {
+    let db = world.server("db");
+    world.clients("shop", db);
+}
+
+/// The full stack, on both sides of the wire.
+pub(crate) fn full(world: &mut World<'_>) {
+    let db = server_side(world, "db");
+    let stack = client_side(world, "db", db);
+    world.clients("shop", stack.service);
+}
+
+/// A server that admits twice what its workers do at once, and refuses the rest.
+pub(crate) fn server_side(world: &mut World<'_>, name: &str) -> Endpoint {
+    let bulkhead = BulkheadLayer::builder(2 * WORKERS as usize)
+        .name(format!("{name} server"))
+        .observe(world.observer())
+        .build();
+    let handle = bulkhead.handle();
+    world.idle(format!("{name} server: in flight"), move || handle.in_flight());
+    world.server_behind(name, |workers| {
+        ServiceBuilder::new().layer(bulkhead).layer(LiftLayer).service(workers)
+    })
+}
+
+/// A client's stack, and the handles to its layers.
+pub(crate) struct ClientSide<S> {
+    pub(crate) service: S,
+    pub(crate) breaker: circuit_breaker::Handle,
+    pub(crate) bulkhead: bulkhead::Handle,
+}
+
+/// What the manual says a client needs: deadline, retry with a budget, circuit breaker, bulkhead,
+/// and a timeout for each attempt.
+pub(crate) fn client_side(
+    world: &mut World<'_>,
+    name: &str,
+    server: Endpoint,
+) -> ClientSide<
+    impl Service<Request, Response = Response, Error = Error<Failure>, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + use<>,
+> {
+    let breaker = CircuitBreakerLayer::builder()
+        .name(format!("{name} breaker"))
+        .classify(Failures)
+        .open_for(ms(500))
+        .open_for_at_most(seconds(2))
+        .seed(world.seed(&format!("breaker {name}")))
+        .observe(world.observer())
+        .build();
+    let bulkhead = BulkheadLayer::builder(4 * WORKERS as usize)
+        .name(format!("{name} client"))
+        .observe(world.observer())
+        .build();
+    let retry = RetryLayer::builder(RetryPolicy)
+        .name(format!("{name} retry"))
+        .max_attempts(4)
+        .seed(world.seed(&format!("retry {name}")))
+        .observe(world.observer())
+        .build();
+    let handles = (breaker.handle(), bulkhead.handle());
+    let in_flight = bulkhead.handle();
+    world.idle(format!("{name} client: in flight"), move || in_flight.in_flight());
+    let service = ServiceBuilder::new()
+        .layer(TimeoutLayer::builder(seconds(5)).deadline(FromRequest).build())
+        .layer(retry)
+        .layer(breaker)
+        .layer(bulkhead)
+        .layer(TimeoutLayer::new(ms(250)))
+        .layer(LiftLayer)
+        .service(server);
+    ClientSide { service, breaker: handles.0, bulkhead: handles.1 }
+}
