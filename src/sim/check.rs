@@ -16,7 +16,7 @@ use super::world::World;
 use crate::time::now;
 
 /// How many seeds are all run twice; of those beyond, one in [`TWICE_EACH`] is.
-const TWICE: usize = 64;
+const TWICE: usize = 16;
 const TWICE_EACH: usize = 16;
 
 /// A claim about a stack, tried with many seeds.
@@ -46,7 +46,7 @@ const TWICE_EACH: usize = 16;
 ///
 /// # Determinism
 ///
-/// The first 64 seeds are run twice, and one in sixteen of those beyond: traces that differ are a
+/// The first 16 seeds are run twice, and one in sixteen of those beyond: traces that differ are a
 /// failure too.
 pub struct Check {
     plan: Box<dyn Fn(u64) -> Plan>,

@@ -47,7 +47,7 @@ pub(crate) fn clients(utilisation: f64) -> Clients {
 
 /// The same with a timeout and three retries of their own, and nothing else: as most are.
 pub(crate) fn naive(utilisation: f64) -> Clients {
-    clients(utilisation).timeout(ms(250)).attempts(4)
+    clients(utilisation).timeout(ms(500)).attempts(4)
 }
 
 /// The naive stack: the clients call the server.
