@@ -8,6 +8,8 @@ mod host;
 mod interleave;
 mod latency;
 mod load;
+#[cfg(test)]
+mod model_tests;
 mod plan;
 mod record;
 mod report;
