@@ -2,4 +2,5 @@
 //! more of them, and how a failure is replayed.
 
 mod metastable;
+mod models;
 mod stacks;
