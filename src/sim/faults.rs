@@ -227,3 +227,41 @@ impl Condition {
         (1.0 - self.errors) * (1.0 - self.lost_replies)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn faults_that_overlap_add_up_and_end_each_at_its_time() {
+        let faults = Faults::new()
+            .slow("db", 4.0, SECOND, 4 * SECOND)
+            .slow("db", 2.0, 2 * SECOND, SECOND)
+            .errors("db", 0.5, 2 * SECOND, SECOND)
+            .errors("db", 0.5, 2 * SECOND, SECOND)
+            .lose_workers("db", 0.9, 2 * SECOND, SECOND)
+            .crash("db", 2 * SECOND, SECOND)
+            .partition("other", Duration::ZERO, 9 * SECOND);
+        assert_eq!(Condition::at(&faults, "db", Duration::ZERO), Condition::SOUND);
+        let both = Condition::at(&faults, "db", 2 * SECOND);
+        assert_eq!((both.speed, both.errors, both.partitioned), (0.125, 0.75, false));
+        assert!((both.workers - 0.1).abs() < 1e-9);
+        assert_eq!((both.down, both.yields()), (Some(Down::Refusing), 0.0));
+        let after = Condition::at(&faults, "db", 3 * SECOND);
+        assert_eq!(after, Condition { speed: 0.25, ..Condition::SOUND });
+        assert_eq!(faults.end(), Some(9 * SECOND));
+    }
+
+    #[test]
+    fn who_is_silent_refuses_nothing() {
+        let (at, lasting) = (Duration::ZERO, SECOND);
+        for faults in [
+            Faults::new().crash("db", at, lasting).silence("db", at, lasting),
+            Faults::new().silence("db", at, lasting).crash("db", at, lasting),
+        ] {
+            assert_eq!(Condition::at(&faults, "db", at).down, Some(Down::Silent));
+        }
+    }
+}

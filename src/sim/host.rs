@@ -33,7 +33,7 @@ pub(super) struct Core {
     pub(super) fronted: bool,
     calls: Vec<Call>,
     free: Vec<Ticket>,
-    /// Fires when the next job is done. Boxed since it must not move while it is in the wheel.
+    /// Fires when the next job is done.
     timer: Pin<Box<Sleep>>,
     armed: f64,
     ended: Vec<(Ticket, Done)>,
@@ -70,6 +70,7 @@ impl Host {
             fronted: false,
             calls: Vec::new(),
             free: Vec::new(),
+            // A box, since it must not move while it is in the runtime's wheel.
             timer: Box::pin(sleep_until(start)),
             armed: f64::INFINITY,
             ended: Vec::new(),

@@ -1,5 +1,9 @@
 //! The station against a naive one, which ages every job by itself.
 
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+
+use std::time::Duration;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -7,7 +11,6 @@ use super::faults::{Condition, Down};
 use super::latency::Latency;
 use super::server::{QueueDiscipline, Server};
 use super::station::{Done, Refused, Station, Ticket};
-use std::time::Duration;
 
 #[derive(Clone, Debug)]
 enum Op {

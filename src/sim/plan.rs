@@ -156,3 +156,59 @@ impl fmt::Display for PlanError {
 }
 
 impl std::error::Error for PlanError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::Latency;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn plan() -> Plan {
+        Plan::new(SECOND)
+            .server("db", Server::workers(1, Latency::fixed(SECOND)))
+            .clients("app", Clients::open(1.0))
+    }
+
+    fn says(plan: &Plan) -> String {
+        plan.validate().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn nonsense_is_named_with_its_place_its_value_and_what_is_allowed() {
+        assert_eq!(plan().validate(), Ok(()));
+        let idle = plan().server("db", Server::workers(0, Latency::fixed(SECOND)));
+        assert_eq!(says(&idle), "plan: servers.db: `workers` is 0, allowed is 1 or more");
+        let unknown = plan().faults(Faults::new().crash("DB", SECOND, SECOND));
+        assert_eq!(
+            says(&unknown),
+            r#"plan: faults[0]: `server` is "DB", allowed is one of ["db"]"#
+        );
+        let share = plan().faults(Faults::new().errors("db", 1.5, SECOND, SECOND));
+        assert!(says(&share).starts_with("plan: faults[0]: `share` is 1.5, allowed is"));
+        let rate = plan().clients("app", Clients::open(f64::NAN));
+        assert_eq!(says(&rate), "plan: clients.app: `per_second` is NaN, allowed is 0 or more");
+        let attempts = plan().clients("app", Clients::open(1.0).attempts(0));
+        assert!(says(&attempts).contains("`attempts`"));
+    }
+
+    #[test]
+    fn a_plan_comes_back_from_json_and_an_unknown_field_is_refused() {
+        let plan = plan().faults(Faults::new().slow("db", 2.0, SECOND, SECOND));
+        let text = serde_json::to_string(&plan).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+        let misspelt = text.replace("run_for", "runs_for");
+        let error = serde_json::from_str::<Plan>(&misspelt).unwrap_err().to_string();
+        assert!(error.contains("runs_for") && error.contains("run_for"), "{error}");
+    }
+
+    #[test]
+    fn the_trigger_spans_all_faults_and_spikes() {
+        assert_eq!((plan().trigger_begin(), plan().trigger_end()), (None, None));
+        let plan = plan()
+            .faults(Faults::new().crash("db", 3 * SECOND, SECOND))
+            .clients("app", Clients::open(1.0).spike(2.0, 2 * SECOND, 5 * SECOND));
+        assert_eq!(plan.trigger_begin(), Some(2 * SECOND));
+        assert_eq!(plan.trigger_end(), Some(7 * SECOND));
+    }
+}

@@ -159,3 +159,64 @@ impl ValueTree for PlanTree {
         self.try_next()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{Faults, Latency, Server};
+
+    fn plan() -> Plan {
+        let second = Duration::from_secs(1);
+        Plan::new(60 * second)
+            .server("db", Server::workers(4, Latency::fixed(second)))
+            .clients("app", Clients::open(80.0).attempts(4).keys(8).spike(3.0, second, second))
+            .faults(
+                Faults::new()
+                    .slow("db", 10.0, second, 8 * second)
+                    .errors("db", 0.5, second, second)
+                    .partition("db", 5 * second, second),
+            )
+    }
+
+    /// Shrinks as proptest does: a step that still fails is kept, another is taken back.
+    fn shrunk(fails: impl Fn(&Plan) -> bool) -> Plan {
+        let mut tree = PlanTree::new(plan());
+        assert!(fails(&tree.current()));
+        let mut more = tree.simplify();
+        while more {
+            more = if fails(&tree.current()) { tree.simplify() } else { tree.complicate() };
+        }
+        tree.current()
+    }
+
+    #[test]
+    fn what_does_not_matter_goes_and_what_matters_stays() {
+        let slow = |plan: &Plan| {
+            plan.faults
+                .0
+                .iter()
+                .any(|fault| matches!(fault.kind, FaultKind::Slow { factor } if factor > 2.0))
+        };
+        let plan = shrunk(slow);
+        assert!(slow(&plan));
+        assert_eq!(plan.faults.0.len(), 1);
+        assert!(plan.faults.0[0].lasting <= SHORT && plan.run_for <= SHORT);
+        let clients = &plan.clients["app"];
+        assert_eq!((clients.attempts, clients.keys, clients.spikes.len()), (1, 1, 0));
+        assert!(matches!(clients.arrivals, Arrivals::Open { per_second } if per_second < 2.0));
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_smaller_stays() {
+        assert_eq!(shrunk(|candidate| *candidate == plan()), plan());
+    }
+
+    #[test]
+    fn every_smaller_plan_can_be_meant() {
+        assert!(plan().smaller().len() > 10);
+        for smaller in plan().smaller() {
+            assert_eq!(smaller.validate(), Ok(()));
+            assert_ne!(smaller, plan());
+        }
+    }
+}

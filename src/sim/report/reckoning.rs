@@ -108,3 +108,59 @@ impl ServerReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::cast_precision_loss)]
+
+    use std::time::Duration;
+
+    use crate::sim::{Clients, Faults, Latency, Plan, Report, Server, Sim};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A server whose requests all take 10 ms, and fail as `faults` says.
+    fn run(faults: Faults, run_for: Duration) -> Report {
+        let plan = Plan::new(run_for)
+            .server("db", Server::workers(100, Latency::fixed(Duration::from_millis(10))))
+            .clients("app", Clients::open(200.0))
+            .faults(faults);
+        Sim::new(3).run(&plan, |world| {
+            let db = world.server("db");
+            world.clients("app", db);
+        })
+    }
+
+    #[test]
+    fn recovery_is_counted_from_the_end_of_the_trigger_to_the_last_bad_second() {
+        let errors = |from, lasting| Faults::new().errors("db", 1.0, from, lasting);
+        assert_eq!(run(Faults::new(), 5 * SECOND).recovered_after(), Some(Duration::ZERO));
+        let at_once = run(errors(2 * SECOND, SECOND), 8 * SECOND).recovered_after().unwrap();
+        assert!(at_once <= Duration::from_millis(200), "{at_once:?}");
+        // Ill until 2.5 s after what was meant for the trigger: its end is set by hand.
+        let mut late = run(errors(2 * SECOND, 3 * SECOND), 9 * SECOND);
+        late.trigger.as_mut().unwrap().until = Duration::from_millis(2_500);
+        let after = late.recovered_after().unwrap();
+        assert!((2_300..=2_700).contains(&after.as_millis()), "{after:?}");
+        // Ill to the end.
+        let mut never = run(errors(2 * SECOND, 7 * SECOND), 8 * SECOND);
+        never.trigger.as_mut().unwrap().until = 3 * SECOND;
+        assert_eq!(never.recovered_after(), None);
+    }
+
+    #[test]
+    fn the_oracle_is_bounded_by_what_is_offered_and_by_what_the_server_could_do() {
+        let calm = run(Faults::new(), 5 * SECOND);
+        assert!((calm.goodput_of_oracle() - 1.0).abs() < 1e-9, "{}", calm.goodput_of_oracle());
+        // None for two of five seconds.
+        let half = run(Faults::new().partition("db", 2 * SECOND, 2 * SECOND), 5 * SECOND);
+        let oracle: f64 = half.oracle().iter().sum();
+        let expected = half.offered() as f64 * 0.6;
+        assert!((oracle / expected - 1.0).abs() < 0.1, "{oracle} against {expected}");
+        assert!(half.goodput() < 0.65 && half.goodput_of_oracle() > 0.97);
+        // Slow: 100 workers of 1 s do half of the 200 requests.
+        let slow = run(Faults::new().slow("db", 100.0, SECOND, 3 * SECOND), 5 * SECOND);
+        let oracle: f64 = slow.oracle()[10..40].iter().sum();
+        assert!((oracle - 300.0).abs() < 10.0, "{oracle}");
+    }
+}
