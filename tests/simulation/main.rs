@@ -1,6 +1,9 @@
 //! The scenarios: claims about stacks, each over many seeds. See `guide::testing` for how to run
 //! more of them, and how a failure is replayed.
 
+// Counts become shares.
+#![allow(clippy::cast_precision_loss)]
+
 mod metastable;
 mod models;
 mod stacks;

@@ -1,6 +1,6 @@
 //! The models against queueing theory: what is simulated is what is said.
 
-use buttress::sim::{Clients, Latency, Plan, Report, Server, Sim};
+use buttress::sim::{Clients, Faults, Latency, Plan, Report, Server, Sim};
 
 use crate::stacks::{CAPACITY, SERVICE_TIME, WORKERS, bare, clients, ms, seconds, world};
 
@@ -32,8 +32,7 @@ fn erlang_c(workers: u32, offered: f64) -> f64 {
 #[test]
 fn a_server_with_poisson_arrivals_is_an_m_m_c_queue() {
     for utilisation in [0.5, 0.75, 0.9] {
-        let plan =
-            world(seconds(4000), clients(utilisation).deadline(seconds(60)), Default::default());
+        let plan = world(seconds(4000), clients(utilisation).deadline(seconds(60)), Faults::new());
         let waits = erlang_c(WORKERS, utilisation * f64::from(WORKERS));
         let wait = waits / (CAPACITY * (1.0 - utilisation));
         // Answers are heard at the next tick of a millisecond: half of one later on average. The
@@ -46,7 +45,7 @@ fn a_server_with_poisson_arrivals_is_an_m_m_c_queue() {
 #[test]
 fn poisson_arrivals_come_at_their_rate_in_spikes_and_bursts() {
     let spiky = Clients::open(50.0).spike(4.0, seconds(100), seconds(100));
-    let report = run(&world(seconds(300), spiky, Default::default()));
+    let report = run(&world(seconds(300), spiky, Faults::new()));
     let offered = |from: usize, to: usize| {
         let moments = &report.clients["shop"].moments[10 * from..10 * to];
         moments.iter().map(|moment| moment.offered as f64).sum::<f64>()
@@ -56,7 +55,7 @@ fn poisson_arrivals_come_at_their_rate_in_spikes_and_bursts() {
     close(offered(200, 300), 5_000.0, 0.05);
 
     let bursts = Clients::bursts(100.0, seconds(1), seconds(3));
-    let report = run(&world(seconds(400), bursts, Default::default()));
+    let report = run(&world(seconds(400), bursts, Faults::new()));
     close(report.offered() as f64, 10_000.0, 0.04);
     let silent = report.clients["shop"].moments.iter().skip(11).step_by(40);
     assert_eq!(silent.map(|moment| moment.offered).sum::<u64>(), 0);
@@ -66,7 +65,7 @@ fn poisson_arrivals_come_at_their_rate_in_spikes_and_bursts() {
 #[test]
 fn closed_clients_obey_littles_law() {
     let crowd = Clients::closed(40, Latency::exponential(ms(200))).deadline(seconds(60));
-    let report = run(&world(seconds(1000), crowd, Default::default()));
+    let report = run(&world(seconds(1000), crowd, Faults::new()));
     let throughput = report.good() as f64 / 1000.0;
     close(throughput * (mean_latency(&report) + 0.2005), 40.0, 0.02);
 }
