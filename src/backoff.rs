@@ -113,6 +113,8 @@ impl Backoff {
             Jitter::None => (grown, grown),
         };
         let delay = rng.between(low, high).max(least);
+        #[cfg(mutant = "jitter-beyond-the-cap")]
+        let delay = delay.saturating_add(delay / 10);
         steps.previous = Some(delay);
         Drawn { floor: low.max(least), delay }
     }

@@ -96,6 +96,7 @@ pub(crate) fn of_outcome<T, E: Rejectable>(outcome: &Result<T, E>) -> Class {
 /// What an error says by itself, for layers and classifiers that look no further.
 pub(crate) fn of_error<E: Rejectable>(error: &E) -> Class {
     match error.rejected() {
+        #[cfg(not(mutant = "refusal-counted-as-failure"))]
         Some(rejected) if rejected.reason() != Reason::TimedOut => Class::Ignore,
         _ => Class::Transient,
     }

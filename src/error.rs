@@ -58,7 +58,7 @@ pub(crate) fn may_be_seen<T, E: Rejectable>(outcome: Result<&T, &E>) -> bool {
 /// The outcome of a call of which the service may have seen another attempt. A refusal says so:
 /// whoever hears that nothing was dispatched may send the request anew.
 pub(crate) fn seen_before<T, E: Rejectable>(outcome: Result<T, E>) -> Result<T, E> {
-    if may_be_seen(outcome.as_ref()) {
+    if may_be_seen(outcome.as_ref()) || cfg!(mutant = "earlier-attempt-denied") {
         return outcome;
     }
     outcome.map_err(|error| match error.rejected() {

@@ -139,6 +139,7 @@ impl Ring {
     }
 
     fn record(&mut self, outcome: Outcome) {
+        #[cfg(not(mutant = "count-window-never-evicts"))]
         if self.totals.calls == self.outcomes.len() as u64 {
             self.totals.subtract(self.outcomes[self.next].into());
         }
@@ -194,7 +195,7 @@ impl Buckets {
     /// back leaves the newest where it is.
     #[inline]
     fn advance(&mut self, now: Instant) {
-        if now >= self.newest_until {
+        if now >= self.newest_until && !cfg!(mutant = "time-window-never-expires") {
             self.leave_newest(now);
         }
     }

@@ -79,6 +79,7 @@ impl<A: Admitter> Drop for Permit<A> {
     #[inline]
     fn drop(&mut self) {
         if let Some((admitter, ticket)) = self.held.take() {
+            #[cfg(not(mutant = "permit-kept-on-drop"))]
             admitter.abandon(ticket);
         }
     }

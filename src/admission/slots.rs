@@ -207,7 +207,7 @@ impl Slots {
             self.settle_line(&mut line);
             (removed, partition)
         };
-        if granted {
+        if granted && !cfg!(mutant = "lost-waiter") {
             self.release(partition);
         }
     }
@@ -241,6 +241,7 @@ impl Slots {
             let _line = lock(&self.line);
             self.limit.swap(limit, Ordering::AcqRel)
         };
+        #[cfg(not(mutant = "resize-serves-nobody"))]
         self.grant();
         before
     }
@@ -250,6 +251,7 @@ impl Slots {
     fn grant(&self) {
         while let Grant::Given(waker) = self.grant_one() {
             if let Some(waker) = waker {
+                #[cfg(not(mutant = "granted-but-not-woken"))]
                 waker.wake();
             }
         }

@@ -46,6 +46,8 @@ impl InFlight {
     /// Starts one further attempt if that keeps them within the limit.
     pub(super) fn withdraw(&self) -> bool {
         let limit = self.limit();
+        #[cfg(mutant = "in-flight-budget-off-by-one")]
+        let limit = limit + u64::from(ONE);
         let mut further = self.further.0.load(Ordering::Relaxed);
         while (further + 1).saturating_mul(ONE.into()) <= limit {
             match self.further.0.compare_exchange_weak(

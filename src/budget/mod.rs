@@ -293,6 +293,7 @@ impl Withdrawal {
 impl Drop for Withdrawal {
     fn drop(&mut self) {
         match (&self.budget.kind, self.booked) {
+            #[cfg(not(mutant = "unsent-retry-not-refunded"))]
             (Kind::Ratio(ratio), Some(booked)) => ratio.refund(booked.get()),
             (Kind::InFlight(in_flight), _) => in_flight.end(),
             _ => {}

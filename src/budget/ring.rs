@@ -68,7 +68,7 @@ impl Ring {
         self.sweep(now);
         let (balance, one) = (&self.balance.0, i64::from(ONE));
         let mut left = balance.load(Ordering::Relaxed);
-        while left >= one {
+        while left >= one || cfg!(mutant = "budget-overdrawn") && left > 0 {
             match balance.compare_exchange_weak(
                 left,
                 left - one,
@@ -111,7 +111,7 @@ impl Ring {
     /// Expires whatever is out of the window at `now`.
     fn sweep(&self, now: u64) {
         let swept = self.swept.load(Ordering::Acquire);
-        if swept >= now {
+        if swept >= now || cfg!(mutant = "budget-never-expires") {
             return;
         }
         let leaving = swept.max(now.saturating_sub(SLOTS)) + 1..=now;

@@ -141,6 +141,7 @@ impl Machine {
         self.pass_time(now, rng);
         match ticket.role {
             Role::Bystander => {}
+            #[cfg(not(mutant = "stale-result-applied"))]
             _ if ticket.generation != self.generation => return Reception::Late,
             Role::Probe(id) => self.settle_probe(now, id, class, latency, rng),
             Role::Call => self.settle_call(now, class, latency, rng),
@@ -151,6 +152,7 @@ impl Machine {
     /// A call was cancelled or panicked: a probe gives its slot back, and nothing else happens.
     pub(super) fn abandon(&mut self, ticket: Ticket) {
         if let (Role::Probe(id), true) = (ticket.role, ticket.generation == self.generation) {
+            #[cfg(not(mutant = "cancelled-probe-keeps-its-slot"))]
             self.return_probe(id);
         }
     }
@@ -236,7 +238,7 @@ impl Machine {
         let State::HalfOpen(probes) = &mut self.state else { return };
         probes.reclaim(now, self.settings.half_open_for);
         let Some(due) = probes.due(self.settings.half_open_for) else { return };
-        if due <= now {
+        if due <= now && !cfg!(mutant = "hung-probe-wedges") {
             self.open(due, None, rng);
         }
     }
@@ -253,7 +255,7 @@ impl Machine {
             return;
         }
         let outcome = self.judge(class, latency);
-        if outcome.failed || outcome.slow {
+        if outcome.failed || outcome.slow && !cfg!(mutant = "slow-probe-succeeds") {
             self.open(now, hint(class), rng);
         } else if let State::HalfOpen(probes) = &mut self.state
             && probes.succeed() >= self.settings.close_after
@@ -277,7 +279,7 @@ impl Machine {
         }
         if let State::Closed { recorded, .. } = &mut self.state {
             *recorded += 1;
-            if self.trips(now) {
+            if self.trips(now) && (outcome.failed || !cfg!(mutant = "success-never-trips")) {
                 self.open(now, hint(class), rng);
             }
         }
@@ -296,6 +298,7 @@ impl Machine {
             return true;
         }
         let totals = self.window.totals(now);
+        #[cfg(not(mutant = "minimum-calls-ignored"))]
         if totals.calls < u64::from(self.settings.minimum_calls) {
             return false;
         }
@@ -309,6 +312,8 @@ impl Machine {
         self.openings = in_a_row.saturating_add(1);
         let Settings { open_for, open_for_at_most, .. } = self.settings;
         let grown = backoff::exponential(open_for, open_for_at_most, self.openings);
+        #[cfg(mutant = "open-time-never-grows")]
+        let grown = open_for;
         let lasting = backoff::equal_jitter(grown, rng).max(hint.unwrap_or_default());
         let until = time::later(now, lasting.min(open_for_at_most));
         self.enter(now, State::Open { until });
@@ -318,6 +323,8 @@ impl Machine {
     fn was_stable(&self, now: Instant) -> bool {
         match (&self.state, self.settings.window) {
             (State::Closed { recorded, .. }, Window::Count(size)) => *recorded > u64::from(size),
+            #[cfg(mutant = "flapping-forgiven")]
+            (State::Closed { .. }, _) => true,
             (State::Closed { .. }, Window::Time(span)) => {
                 now.saturating_duration_since(self.since) >= span
             }
@@ -326,6 +333,7 @@ impl Machine {
     }
 
     fn close(&mut self, now: Instant) {
+        #[cfg(not(mutant = "window-survives-close"))]
         self.window.clear(now);
         self.streak = 0;
         self.enter(now, State::Closed { recorded: 0, ramping: self.settings.ramp.is_some() });
@@ -358,6 +366,8 @@ impl Machine {
 /// answer or a free slot.
 fn refusal_of_half_open(probes: &Probes, settings: &Settings, now: Instant) -> Option<Refusal> {
     let full = probes.out() >= settings.probes as usize;
+    #[cfg(mutant = "extra-half-open-probe")]
+    let full = probes.out() > settings.probes as usize;
     let free = probes.free_at(settings.half_open_for).filter(|_| full)?;
     Some(Refusal { retry_after: Some(free.saturating_duration_since(now)) })
 }

@@ -54,6 +54,8 @@ fn parse(value: &[u8]) -> Pushback {
     // `i32::from_str` alone would take a sign. gRPC gives the number 32 bits.
     let digits = value.iter().all(u8::is_ascii_digit);
     let millis = digits.then(|| std::str::from_utf8(value).ok()?.parse::<i32>().ok()).flatten();
+    #[cfg(mutant = "negative-pushback-retried")]
+    let millis = millis.or(Some(0));
     let after = |millis: i32| Duration::from_millis(millis.unsigned_abs().into());
     millis.map_or(Pushback::Never, |millis| Pushback::After(after(millis)))
 }

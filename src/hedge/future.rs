@@ -77,6 +77,7 @@ where
             if is_acceptable(class) || place == Place::None {
                 // The loser goes before the winner is told: the answer may be kept for long. What
                 // was only kept goes with the future, and so does what has answered.
+                #[cfg(not(mutant = "hedge-loser-kept"))]
                 if matches!(place, Place::Due | Place::Sent) {
                     this.second.set(Second::None);
                 }

@@ -113,6 +113,8 @@ impl<P> Shared<P> {
         let deadline = self.policy.deadline(kept);
         // Nor at the deadline itself, though it needs no time at all.
         let too_late = |end: Instant| end <= at || end < time::later(at, self.min_attempt);
+        #[cfg(mutant = "attempt-at-the-deadline")]
+        let too_late = |end: Instant| end < time::later(at, self.min_attempt);
         if deadline.is_some_and(|deadline| too_late(deadline.instant())) {
             return Err(Withheld::Deadline);
         }
@@ -135,6 +137,8 @@ impl<P> Shared<P> {
         }
         let own = session.next_delay(&self.delays, class, &self.rng)?;
         Some(match hint {
+            #[cfg(mutant = "hint-cut-short")]
+            Hint::AtLeast(wait) => own.delay.min(wait),
             // Up to a tenth later, so that clients with the same hint do not return together.
             Hint::AtLeast(wait) if wait >= own.floor && !wait.is_zero() => {
                 wait.saturating_add(lock(&self.rng).between(Duration::ZERO, wait / 10))

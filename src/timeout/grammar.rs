@@ -93,6 +93,8 @@ impl Written {
 
 /// How many whole units a time has; `u32::MAX` is that or more.
 fn whole(time: Duration, unit: Duration) -> u32 {
+    #[cfg(mutant = "deadline-rounded-up")]
+    let time = time.saturating_add(unit);
     u32::try_from(time.as_nanos() / unit.as_nanos()).unwrap_or(u32::MAX)
 }
 

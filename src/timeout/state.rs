@@ -35,6 +35,8 @@ impl Shared {
     /// A call whose time is over while it runs.
     pub(crate) fn end(permit: &mut Permit<Self>, reason: Reason) -> Rejected {
         match permit.release() {
+            #[cfg(mutant = "dispatched-denied")]
+            Some((shared, _)) => shared.emitter.refuse(Stage::InFlight, reason).dispatched(false),
             Some((shared, _)) => shared.emitter.refuse(Stage::InFlight, reason).dispatched(true),
             None => Rejected::new(reason).dispatched(true),
         }
@@ -88,6 +90,8 @@ impl Bound {
             return self.deadline.map(Deadline::end);
         }
         let own = (time::later(now(), self.limit), Reason::TimedOut);
+        #[cfg(mutant = "timeout-1-ms-early")]
+        let own = (own.0 - Duration::from_millis(1), own.1);
         Some(self.deadline.map_or(own, |deadline| deadline.or_sooner(own)))
     }
 }

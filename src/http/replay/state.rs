@@ -197,6 +197,8 @@ impl<I> State<I> {
 
     /// Whether this reader, which has read nothing yet, can get everything.
     pub(super) fn is_whole(&self, slot: usize) -> bool {
+        #[cfg(mutant = "overflowed-body-resent")]
+        return true;
         let reader = self.reader(slot);
         self.keeps() && self.first == 0 && reader.is_some_and(|reader| self.lost(reader).is_none())
     }
@@ -262,6 +264,8 @@ impl<I> State<I> {
         self.kept += size;
         self.frames.extend(data.cloned());
         self.trailers = trailers.cloned();
+        #[cfg(mutant = "replay-loses-trailers")]
+        self.trailers.take();
         Released::nothing()
     }
 

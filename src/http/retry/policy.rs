@@ -143,6 +143,8 @@ where
             Ok(response) => {
                 response.extensions().get().is_some_and(|r: &Rejected| !r.was_dispatched())
             }
+            #[cfg(mutant = "post-sent-again")]
+            Err(_) => true,
             Err(error) => never_sent(error.as_error()) || self.unsent.is_unsent(error),
         };
         kept.body().can_replay() && (is_idempotent(kept) || was_not_sent())
