@@ -5,6 +5,8 @@
 
 #[path = "house_rules/imports.rs"]
 mod imports;
+#[path = "house_rules/mutants.rs"]
+mod mutants;
 #[path = "house_rules/rooms.rs"]
 mod rooms;
 #[path = "house_rules/source.rs"]
