@@ -243,3 +243,19 @@ where
         Poll::Ready(ready!(self.project().inner.poll(cx)).map_err(Error::Service))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rejected::Reason;
+
+    #[test]
+    fn a_refusal_owns_up_to_an_earlier_attempt() {
+        let refused: Result<(), Error<&str>> = Err(Rejected::new(Reason::CircuitOpen).into());
+        assert!(!may_be_seen(refused.as_ref()));
+        assert!(may_be_seen(seen_before(refused).as_ref()));
+        for untouched in [Ok(()), Err(Error::Service("reset"))] {
+            assert_eq!(seen_before(untouched.clone()), untouched);
+        }
+    }
+}

@@ -117,3 +117,52 @@ pub trait Settle {
     /// Ends the call with this verdict.
     fn settle(self, class: Class);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// What became of each call.
+    #[derive(Default)]
+    struct Ends(Mutex<Vec<(u32, Option<Class>)>>);
+
+    impl Admitter for Ends {
+        type Ticket = u32;
+
+        fn settle(&self, ticket: u32, class: Class) {
+            self.0.lock().unwrap().push((ticket, Some(class)));
+        }
+
+        fn abandon(&self, ticket: u32) {
+            self.0.lock().unwrap().push((ticket, None));
+        }
+    }
+
+    #[test]
+    fn a_permit_is_settled_or_abandoned_exactly_once() {
+        let ends = Arc::new(Ends::default());
+        let permit = |ticket| Permit::new(ends.clone(), ticket);
+        drop(permit(1));
+        let mut settled = permit(2);
+        settled.settle(Class::Success);
+        settled.settle(Class::Transient);
+        drop(settled);
+        let mut panicked = permit(3);
+        let judge = AssertUnwindSafe(|| panicked.settle_with(|_| panic!("in the classifier")));
+        assert!(catch_unwind(judge).is_err());
+        drop(panicked);
+        let mut handed_on = permit(4);
+        let held = handed_on.take();
+        drop(handed_on);
+        assert_eq!(ends.0.lock().unwrap().len(), 3, "the fourth goes on");
+        drop(held);
+        assert!(permit(5).release().is_some());
+        assert_eq!(
+            *ends.0.lock().unwrap(),
+            [(1, None), (2, Some(Class::Success)), (3, None), (4, None)]
+        );
+    }
+}

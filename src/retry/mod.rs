@@ -117,6 +117,8 @@ mod layer;
 mod service;
 mod session;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use crate::backoff::{Backoff, Delays, Jitter};
 pub use crate::budget::{Budget, BudgetConfig};

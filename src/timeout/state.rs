@@ -95,3 +95,36 @@ impl Bound {
         Some(self.deadline.map_or(own, |deadline| deadline.or_sooner(own)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::Identity;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn the_end_is_the_limit_or_the_deadline_whichever_comes_first() {
+        let now = time::now();
+        let at = |wait| Some(Deadline::at(now + wait));
+        let end = |limit, deadline| {
+            Bound { limit, deadline }.end(|| now).map(|(at, reason)| (at - now, reason))
+        };
+        assert_eq!(end(5 * MS, None), Some((5 * MS, Reason::TimedOut)));
+        assert_eq!(end(5 * MS, at(5 * MS)), Some((5 * MS, Reason::TimedOut)));
+        assert_eq!(end(5 * MS, at(4 * MS)), Some((4 * MS, Reason::DeadlineExceeded)));
+        assert_eq!(end(Duration::MAX, at(4 * MS)), Some((4 * MS, Reason::DeadlineExceeded)));
+        assert_eq!(end(Duration::MAX, None), None);
+    }
+
+    #[test]
+    fn a_call_that_ran_may_have_been_seen_and_one_that_did_not_was_not() {
+        let emitter = Identity::default().emitter("timeout", None);
+        let shared = Arc::new(Shared { emitter, shadow: false });
+        assert!(!shared.refuse(Reason::TimedOut).was_dispatched());
+        let mut permit = Shared::admit(&shared, None);
+        for reason in [Reason::DeadlineExceeded, Reason::TimedOut] {
+            assert!(Shared::end(&mut permit, reason).was_dispatched(), "{reason}");
+        }
+    }
+}

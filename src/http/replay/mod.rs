@@ -3,6 +3,8 @@
 mod bodies;
 mod body;
 mod state;
+#[cfg(test)]
+mod tests;
 mod wakers;
 
 pub use bodies::Replay;

@@ -210,3 +210,32 @@ pub(crate) fn mark(extensions: &mut Extensions, attempt: Attempt) {
         None => drop(extensions.insert(attempt)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, ErrorKind};
+
+    use super::*;
+    use crate::Error;
+
+    fn may_resend(method: Method, key: Option<&'static str>, error: ErrorKind) -> bool {
+        let mut request = Request::builder().method(method).body(()).unwrap();
+        let key = key.map(|key| (IDEMPOTENCY_KEY, key.parse().unwrap()));
+        request.headers_mut().extend(key);
+        let error = Error::Service(io::Error::from(error));
+        RetryPolicy::new().may_resend(&request, Err::<&Response<()>, _>(&error))
+    }
+
+    #[test]
+    fn only_what_may_take_effect_twice_or_was_never_sent_is_sent_again() {
+        for method in [Method::GET, Method::PUT, Method::DELETE] {
+            assert!(may_resend(method, None, ErrorKind::ConnectionReset));
+        }
+        for method in [Method::POST, Method::PATCH] {
+            assert!(!may_resend(method.clone(), None, ErrorKind::ConnectionReset), "{method}");
+            assert!(!may_resend(method.clone(), Some("\"\""), ErrorKind::ConnectionReset));
+            assert!(may_resend(method.clone(), Some("\"k\""), ErrorKind::ConnectionReset));
+            assert!(may_resend(method, None, ErrorKind::ConnectionRefused));
+        }
+    }
+}
