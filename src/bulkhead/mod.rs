@@ -87,6 +87,8 @@ mod partition;
 mod queued;
 mod service;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use crate::admission::slots::QueueOrder;
 pub use config::Config;

@@ -91,6 +91,8 @@ impl State {
     fn wait_until(&self, now: Instant, deadline: Option<Deadline>) -> Option<(Instant, Reason)> {
         let own = self.max_wait.map(|wait| (time::later(now, wait), Reason::QueueTimedOut));
         match (own, deadline) {
+            #[cfg(mutant = "wait-past-the-deadline")]
+            (Some(own), _) => Some(own),
             (Some(own), Some(deadline)) => Some(deadline.or_sooner(own)),
             (own, deadline) => own.or(deadline.map(Deadline::end)),
         }
@@ -210,6 +212,8 @@ impl Place {
 
     /// Whether the caller's deadline has passed, so that its turn has come too late.
     pub(super) fn is_late(&self) -> bool {
+        #[cfg(mutant = "turn-past-the-deadline")]
+        return false;
         matches!(self.until, Some((at, Reason::DeadlineExceeded)) if at < time::now())
     }
 }
