@@ -40,6 +40,11 @@ impl Sim {
         if let Err(error) = plan.validate() {
             panic!("{error}");
         }
+        assert!(
+            tokio::runtime::Handle::try_current().is_err(),
+            "`Sim::run` starts a runtime of its own: call it from a plain `#[test]`, not from async \
+             code"
+        );
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
