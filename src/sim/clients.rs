@@ -55,7 +55,8 @@ impl Clients {
         Self::new(Arrivals::Open { per_second })
     }
 
-    /// This many clients, each of which waits for its answer, then thinks, then asks again.
+    /// This many clients, each of which waits for its answer, then thinks, for a millisecond at
+    /// least, then asks again.
     #[must_use]
     pub fn closed(clients: u32, think: Latency) -> Self {
         Self::new(Arrivals::Closed { clients, think })
@@ -173,7 +174,16 @@ impl Clients {
                 .nonsense()
                 .map(|allowed| format!("`think` is {think:?}, allowed is {allowed}")),
         };
-        arrivals.or_else(|| self.spikes.iter().find_map(|spike| rate("factor", spike.factor)))
+        let closed = matches!(self.arrivals, Arrivals::Closed { .. });
+        let spikes = || {
+            self.spikes.iter().find_map(|spike| match spike.factor {
+                0.0 if closed => {
+                    Some("`factor` is 0, allowed is more for clients that wait".to_owned())
+                }
+                factor => rate("factor", factor),
+            })
+        };
+        arrivals.or_else(spikes)
     }
 }
 

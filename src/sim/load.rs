@@ -17,6 +17,10 @@ use crate::rejected::Rejected;
 use crate::rng::Rng;
 use crate::time::{later, sleep_until};
 
+/// The least that a closed client pauses: one that is refused at once would ask again and again,
+/// and the time would stand still.
+const TICK: Duration = Duration::from_millis(1);
+
 /// A group of clients, and the stack that they call.
 pub(super) struct Load<S> {
     pub(super) index: u32,
@@ -87,9 +91,9 @@ where
             };
             tokio::spawn(async move {
                 loop {
-                    let haste = load.clients.haste(load.record.elapsed()).max(f64::MIN_POSITIVE);
-                    let pause = Duration::from_secs_f64(think.draw(&mut rng) / 1e9 / haste);
-                    sleep_until(later(crate::time::now(), pause)).await;
+                    let thinks = think.draw(&mut rng) / load.clients.haste(load.record.elapsed());
+                    let pause = Duration::try_from_secs_f64(thinks / 1e9).unwrap_or(Duration::MAX);
+                    sleep_until(later(crate::time::now(), pause.max(TICK))).await;
                     if load.record.elapsed() >= load.run_for {
                         return;
                     }

@@ -188,6 +188,8 @@ mod tests {
         assert!(says(&share).starts_with("plan: faults[0]: `share` is 1.5, allowed is"));
         let rate = plan().clients("app", Clients::open(f64::NAN));
         assert_eq!(says(&rate), "plan: clients.app: `per_second` is NaN, allowed is 0 or more");
+        let still = Clients::closed(1, Latency::fixed(SECOND)).spike(0.0, SECOND, SECOND);
+        assert!(says(&plan().clients("app", still)).contains("`factor` is 0, allowed is more"));
         let attempts = plan().clients("app", Clients::open(1.0).attempts(0));
         assert!(says(&attempts).contains("`attempts`"));
     }
