@@ -27,3 +27,5 @@ mod serde;
 mod spec;
 mod support;
 mod timeout;
+#[cfg(feature = "http")]
+mod wire;

@@ -1,0 +1,22 @@
+//! The layers on a network that fails: real hyper on both sides, over the simulated hosts and
+//! links of `turmoil`.
+//!
+//! Nothing here sleeps on the real clock. Every scenario runs for many seeds, each of them twice
+//! for an equal history; beside the protected client and server run a naive pair, through the same
+//! faults, that must fare visibly worse: else the scenario proves nothing.
+//!
+//! ```text
+//! SIM_SEED=0x1f cargo test --all-features --test it wire::NAME -- --exact     one seed
+//! SIM_SEEDS=1000 cargo test --all-features --test it wire::                   so many
+//! ```
+//!
+//! What turmoil does not model: a lost packet is never sent again, so that a connection that has
+//! lost one is stuck for good; and a lost SYN is at once a refused connection.
+
+mod clients;
+mod history;
+mod net;
+mod play;
+mod servers;
+
+mod partitions;

@@ -1,0 +1,187 @@
+//! [`Play`]: hosts, links, and the faults that befall them at their times.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use turmoil::Sim;
+
+use super::history::History;
+use super::net::Protocol;
+use super::servers::{Bulkheads, Server};
+
+/// Seeds of each scenario, unless the environment says otherwise.
+const SEEDS: u64 = 16;
+
+/// What befalls every link between a client and its server, or every server.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    /// Packets are lost, both ways.
+    Partition,
+    /// Packets are kept back, both ways, and none of them is lost.
+    Hold,
+    /// What the servers send is lost.
+    CutReplies,
+    /// Every packet takes so many milliseconds.
+    Delay(u64),
+    /// The servers die; their machines refuse connections.
+    Refuse,
+    /// The machines of the servers die.
+    Crash,
+    /// The links are as they should be. What was held arrives now.
+    Mend,
+    /// The servers start.
+    Boot,
+}
+
+pub(super) struct Play<'a> {
+    sim: Sim<'a>,
+    pub(super) history: History,
+    pub(super) bulkheads: Bulkheads,
+    servers: Vec<&'static str>,
+    links: Vec<[&'static str; 2]>,
+    refuses: Arc<AtomicBool>,
+}
+
+impl<'a> Play<'a> {
+    /// Packets take 1 to `slowest` milliseconds, most of them little.
+    pub(super) fn new(seed: u64, slowest: u64) -> Self {
+        let sim = turmoil::Builder::new()
+            .rng_seed(seed)
+            .enable_random_order()
+            .simulation_duration(Duration::from_secs(600))
+            .min_message_latency(Duration::from_millis(1))
+            .max_message_latency(Duration::from_millis(slowest))
+            // turmoil panics where a real listener would drop what is beyond its backlog.
+            .tcp_capacity(65_536)
+            .build();
+        Self {
+            sim,
+            history: History::default(),
+            bulkheads: Bulkheads::default(),
+            servers: Vec::new(),
+            links: Vec::new(),
+            refuses: Arc::default(),
+        }
+    }
+
+    /// A server that works `work` milliseconds on each request.
+    pub(super) fn server(
+        &mut self,
+        name: &'static str,
+        protocol: Protocol,
+        work: u64,
+        places: Option<(usize, usize)>,
+    ) {
+        let server = Server {
+            name,
+            protocol,
+            work: Duration::from_millis(work),
+            places,
+            history: self.history.clone(),
+            bulkheads: self.bulkheads.clone(),
+        };
+        let refuses = self.refuses.clone();
+        self.servers.push(name);
+        self.sim.host(name, move || {
+            let server = server.clone();
+            let refuses = refuses.load(Ordering::Relaxed);
+            async move { if refuses { std::future::pending().await } else { server.run().await } }
+        });
+    }
+
+    /// A client of that server. The run is over when all clients are done.
+    pub(super) fn client(
+        &mut self,
+        name: &'static str,
+        server: &'static str,
+        client: impl Future<Output = ()> + 'static,
+    ) {
+        self.links.push([name, server]);
+        self.sim.client(name, async move {
+            client.await;
+            Ok(())
+        });
+    }
+
+    /// Runs to the end, with faults at milliseconds of the run.
+    pub(super) fn run(mut self, faults: &[(u64, Fault)]) -> History {
+        let mut faults = faults.iter();
+        let mut next = faults.next();
+        loop {
+            while let Some((_, fault)) =
+                next.filter(|(at, _)| self.sim.elapsed() >= Duration::from_millis(*at))
+            {
+                self.befall(*fault);
+                next = faults.next();
+            }
+            if self.sim.step().expect("no host fails") {
+                break;
+            }
+        }
+        assert!(next.is_none(), "the run was over before {next:?}");
+        self.bulkheads.assert_empty();
+        self.history
+    }
+
+    fn befall(&mut self, fault: Fault) {
+        for [client, server] in self.links.clone() {
+            match fault {
+                Fault::Partition => self.sim.partition(client, server),
+                Fault::Hold => self.sim.hold(client, server),
+                Fault::CutReplies => self.sim.partition_oneway(server, client),
+                Fault::Delay(ms) => {
+                    self.sim.set_link_latency(client, server, Duration::from_millis(ms));
+                }
+                Fault::Mend => self.sim.release(client, server),
+                Fault::Refuse | Fault::Crash | Fault::Boot => {}
+            }
+        }
+        self.refuses.store(matches!(fault, Fault::Refuse), Ordering::Relaxed);
+        for server in self.servers.clone() {
+            match fault {
+                Fault::Refuse | Fault::Boot => self.sim.bounce(server),
+                Fault::Crash => self.sim.crash(server),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Runs the scenario twice for each seed, for an equal history, and looks at that.
+pub(super) fn every_seed(run: impl Fn(u64) -> History, check: impl Fn(&History)) {
+    let read = |name| std::env::var(name).ok().map(|text| parse(&text));
+    let only = read("SIM_SEED");
+    let seeds = only.map_or(0..read("SIM_SEEDS").unwrap_or(SEEDS), |seed| seed..seed + 1);
+    for seed in seeds {
+        let _replay = Replay(seed);
+        let history = run(seed);
+        if only.is_some() {
+            println!("{history}\nhash {:#x}", history.hash());
+        }
+        assert_eq!(history.hash(), run(seed).hash(), "the same seed, another history");
+        check(&history);
+    }
+}
+
+fn parse(text: &str) -> u64 {
+    let hex = text.strip_prefix("0x").map(|digits| u64::from_str_radix(digits, 16));
+    hex.unwrap_or_else(|| text.parse()).expect("a number, in decimal or with 0x")
+}
+
+/// Says how to see it again, should it fail.
+struct Replay(u64);
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let thread = std::thread::current();
+            let test = thread.name().unwrap_or("wire::");
+            eprintln!(
+                "SIM_SEED={:#x} cargo test --all-features --test it {test} -- --exact",
+                self.0
+            );
+        }
+    }
+}
