@@ -53,13 +53,38 @@ pub(super) fn transport(
     })
 }
 
-pub(super) fn retry(seed: u64) -> RetryLayer<RetryPolicy> {
+/// A retry with a budget, `attempts` at most.
+pub(super) fn retry(
+    history: &History,
+    client: &'static str,
+    attempts: u32,
+    seed: u64,
+) -> RetryLayer<RetryPolicy> {
     let (base, cap) = (Duration::from_millis(20), Duration::from_millis(100));
     RetryLayer::builder(RetryPolicy::new())
+        .max_attempts(attempts)
         .backoff(Backoff::exponential(base, cap))
         .budget(Budget::ratio(RATIO).at_least(1))
+        .observe(history.observer(client))
         .seed(seed)
         .build()
+}
+
+/// No more than a retry and the timeouts.
+pub(super) fn retrying(
+    history: &History,
+    client: &'static str,
+    protocol: Protocol,
+    attempts: u32,
+    seed: u64,
+) -> Client {
+    ServiceBuilder::new()
+        .layer(TimeoutLayer::builder(TOTAL).deadline(FromRequest).build())
+        .layer(retry(history, client, attempts, seed))
+        .layer(TimeoutLayer::builder(ATTEMPT).observe(history.observer(client)).build())
+        .layer(PropagateDeadlineLayer::new())
+        .service(transport(history, client, protocol))
+        .boxed_clone()
 }
 
 /// The whole order of a client: total timeout, retry, circuit breaker, bulkhead, attempt timeout.
@@ -84,10 +109,10 @@ pub(super) fn protected(
     bulkheads.watch(bulkhead.handle());
     ServiceBuilder::new()
         .layer(TimeoutLayer::builder(TOTAL).deadline(FromRequest).build())
-        .layer(retry(seed))
+        .layer(retry(history, client, 3, seed))
         .layer(breaker)
         .layer(bulkhead)
-        .layer(TimeoutLayer::new(ATTEMPT))
+        .layer(TimeoutLayer::builder(ATTEMPT).observe(history.observer(client)).build())
         .layer(PropagateDeadlineLayer::new())
         .service(transport(history, client, protocol))
         .boxed_clone()
@@ -115,6 +140,15 @@ pub(super) fn naive(history: &History, client: &'static str, protocol: Protocol)
         }
     })
     .boxed_clone()
+}
+
+/// The attempts of a run stay within the budget.
+#[track_caller]
+pub(super) fn assert_within_budget(history: &History, client: &str) {
+    let (calls, sent) = (history.calls(client).len(), history.sent(client).len());
+    #[allow(clippy::cast_precision_loss)] // A few hundred of them.
+    let allowed = calls as f64 * (1.0 + RATIO) + FLOOR as f64;
+    assert!(sent as f64 <= allowed, "{sent} attempts for {calls} calls");
 }
 
 /// Requests at a steady pace, whatever becomes of those before.

@@ -1,13 +1,15 @@
 //! [`History`]: what happened in one run, and when.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use buttress::Reason;
 use buttress::circuit_breaker::Phase;
-use buttress::observe::{Event, EventKind};
+use buttress::observe::{Event, EventKind, Withheld};
 
 /// One run, in the order in which it happened. A clone shares it.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +29,10 @@ pub(super) enum What {
     Ended(Call),
     /// The circuit of a client changed.
     Circuit { client: &'static str, to: Phase },
+    /// An attempt or a call of a client took longer than it may.
+    TimedOut { client: &'static str },
+    /// A further attempt was not made, for want of budget.
+    Withheld { client: &'static str },
     /// A second attempt was sent beside the first.
     Hedged { client: &'static str },
 }
@@ -83,7 +89,7 @@ impl History {
         }
     }
 
-    /// An observer that takes down what a client's circuit and its hedges do.
+    /// An observer of a client's layers.
     pub(super) fn observer(
         &self,
         client: &'static str,
@@ -91,6 +97,8 @@ impl History {
         let history = self.clone();
         move |event: &Event<'_>| match event.kind {
             EventKind::Transitioned { to, .. } => history.add(What::Circuit { client, to }),
+            EventKind::Rejected(Reason::TimedOut) => history.add(What::TimedOut { client }),
+            EventKind::Withheld(Withheld::Budget) => history.add(What::Withheld { client }),
             EventKind::Hedged => history.add(What::Hedged { client }),
             _ => {}
         }
@@ -143,6 +151,11 @@ impl History {
         })
     }
 
+    /// How much of `what` there is.
+    pub(super) fn count(&self, what: &What) -> usize {
+        self.all(|other| (other == what).then_some(())).len()
+    }
+
     /// When a client's circuit went where.
     pub(super) fn phases(&self, of: &str) -> Vec<(Duration, Phase)> {
         self.all(|what| match what {
@@ -152,10 +165,23 @@ impl History {
     }
 }
 
-/// How often the most frequent number is among them.
-pub(super) fn most_of_one(ids: &[(Duration, u64)]) -> usize {
-    let count = |id: u64| ids.iter().filter(|(_, other)| *other == id).count();
-    ids.iter().map(|(_, id)| count(*id)).max().unwrap_or(0)
+/// How often each number is among them.
+pub(super) fn by_id(ids: &[(Duration, u64)]) -> BTreeMap<u64, usize> {
+    let mut counts = BTreeMap::new();
+    for (_, id) in ids {
+        *counts.entry(*id).or_default() += 1;
+    }
+    counts
+}
+
+/// The attempts for each call that began in that time.
+#[allow(clippy::cast_precision_loss)] // A few hundred of them.
+pub(super) fn amplification(history: &History, client: &str, during: Range<Duration>) -> f64 {
+    let calls = history.calls(client);
+    let calls: Vec<_> = calls.iter().filter(|call| during.contains(&call.began)).collect();
+    let sent = by_id(&history.sent(client));
+    let attempts: usize = calls.iter().filter_map(|call| sent.get(&call.id)).sum();
+    attempts as f64 / calls.len() as f64
 }
 
 /// The whole run, for a failure's sake.

@@ -9,12 +9,12 @@ use turmoil::Sim;
 
 use super::history::History;
 use super::net::Protocol;
-use super::servers::{Bulkheads, Server};
+use super::servers::{Bulkheads, Guard, Server};
 
 /// Seeds of each scenario, unless the environment says otherwise.
 const SEEDS: u64 = 16;
 
-/// What befalls every link between a client and its server, or every server.
+/// What befalls every link that a client was [registered](Play::client) with, or every server.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
     /// Packets are lost, both ways.
@@ -72,13 +72,13 @@ impl<'a> Play<'a> {
         name: &'static str,
         protocol: Protocol,
         work: u64,
-        places: Option<(usize, usize)>,
+        guard: Guard,
     ) {
         let server = Server {
             name,
             protocol,
             work: Duration::from_millis(work),
-            places,
+            guard,
             history: self.history.clone(),
             bulkheads: self.bulkheads.clone(),
         };
@@ -91,7 +91,8 @@ impl<'a> Play<'a> {
         });
     }
 
-    /// A client of that server. The run is over when all clients are done.
+    /// A client, whose link to that server will fail; those to others will not. The run is over
+    /// when all clients are done.
     pub(super) fn client(
         &mut self,
         name: &'static str,
@@ -105,14 +106,12 @@ impl<'a> Play<'a> {
         });
     }
 
-    /// Runs to the end, with faults at milliseconds of the run.
-    pub(super) fn run(mut self, faults: &[(u64, Fault)]) -> History {
+    /// Runs to the end, with the faults at their times.
+    pub(super) fn run(mut self, faults: &[(Duration, Fault)]) -> History {
         let mut faults = faults.iter();
         let mut next = faults.next();
         loop {
-            while let Some((_, fault)) =
-                next.filter(|(at, _)| self.sim.elapsed() >= Duration::from_millis(*at))
-            {
+            while let Some((_, fault)) = next.filter(|(at, _)| self.sim.elapsed() >= *at) {
                 self.befall(*fault);
                 next = faults.next();
             }

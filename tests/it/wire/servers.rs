@@ -45,14 +45,23 @@ impl Bulkheads {
     }
 }
 
+/// What stands in front of the handler. The numbers: of requests that are worked on at once, and of
+/// those that wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Guard {
+    Nothing,
+    Bulkhead(usize, usize),
+    /// Deadline, bulkhead and timeout.
+    Full(usize, usize),
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     pub(super) name: &'static str,
     pub(super) protocol: Protocol,
     /// How long a request takes.
     pub(super) work: Duration,
-    /// How many requests are worked on at once, and how many wait; `None`: a server without layers.
-    pub(super) places: Option<(usize, usize)>,
+    pub(super) guard: Guard,
     pub(super) history: History,
     pub(super) bulkheads: Bulkheads,
 }
@@ -62,16 +71,24 @@ impl Server {
     pub(super) async fn run(self) -> turmoil::Result {
         let handler = Handler { server: self.name, work: self.work, history: self.history };
         let handler = tower::service_fn(move |request| handler.clone().handle(request));
-        let Some((limit, queue)) = self.places else {
-            return listen(self.protocol, handler).await;
+        let bulkhead = |limit, queue| {
+            let bulkhead = BulkheadLayer::builder(limit).queue(queue).build();
+            self.bulkheads.watch(bulkhead.handle());
+            bulkhead
         };
-        let bulkhead = BulkheadLayer::builder(limit).queue(queue).build();
-        self.bulkheads.watch(bulkhead.handle());
-        let layers = ServiceBuilder::new()
-            .layer(DeadlineLayer::new())
-            .layer(bulkhead)
-            .layer(TimeoutLayer::new(20 * self.work));
-        listen(self.protocol, respond(layers).layer(handler)).await
+        match self.guard {
+            Guard::Nothing => listen(self.protocol, handler).await,
+            Guard::Bulkhead(limit, queue) => {
+                listen(self.protocol, respond(bulkhead(limit, queue)).layer(handler)).await
+            }
+            Guard::Full(limit, queue) => {
+                let layers = ServiceBuilder::new()
+                    .layer(DeadlineLayer::new())
+                    .layer(bulkhead(limit, queue))
+                    .layer(TimeoutLayer::new(20 * self.work));
+                listen(self.protocol, respond(layers).layer(handler)).await
+            }
+        }
     }
 }
 
