@@ -19,4 +19,9 @@ mod net;
 mod play;
 mod servers;
 
+mod deadlines;
+mod delays;
+mod hedges;
+mod lost_replies;
+mod outages;
 mod partitions;

@@ -134,7 +134,7 @@ pub(super) fn naive(history: &History, client: &'static str, protocol: Protocol)
                     Ok(Err(error)) => failure = error,
                     Ok(Ok(_)) | Err(_) => {}
                 }
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(30)).await;
             }
             Err(failure)
         }

@@ -21,9 +21,9 @@ pub(super) enum What {
     Sent { client: &'static str, id: u64 },
     /// A handler began to work. Its caller waits until the deadline, in the time of the run.
     Started { server: &'static str, id: u64, deadline: Duration },
-    /// A handler finished its work, which took effect.
+    /// What a handler was at took effect.
     Took { server: &'static str, id: u64 },
-    /// A handler was dropped at its work.
+    /// A handler was dropped at its work, before its effect or after it.
     Dropped { server: &'static str, id: u64 },
     /// A call of a client ended.
     Ended(Call),
@@ -174,21 +174,20 @@ pub(super) fn by_id(ids: &[(Duration, u64)]) -> BTreeMap<u64, usize> {
     counts
 }
 
-/// The attempts for each call that began in that time.
+/// How many of `attempts` there are for each call that began in that time.
 #[allow(clippy::cast_precision_loss)] // A few hundred of them.
-pub(super) fn amplification(history: &History, client: &str, during: Range<Duration>) -> f64 {
-    let calls = history.calls(client);
-    let calls: Vec<_> = calls.iter().filter(|call| during.contains(&call.began)).collect();
-    let sent = by_id(&history.sent(client));
-    let attempts: usize = calls.iter().filter_map(|call| sent.get(&call.id)).sum();
-    attempts as f64 / calls.len() as f64
+pub(super) fn per_call(calls: &[Call], attempts: &[(Duration, u64)], when: Range<Duration>) -> f64 {
+    let attempts = by_id(attempts);
+    let calls: Vec<_> = calls.iter().filter(|call| when.contains(&call.began)).collect();
+    let made: usize = calls.iter().filter_map(|call| attempts.get(&call.id)).sum();
+    made as f64 / calls.len() as f64
 }
 
 /// The whole run, for a failure's sake.
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, what) in &*self.0.lock().unwrap() {
-            writeln!(f, "{at:>10.1?} {what:?}")?;
+            writeln!(f, "{at:?} {what:?}")?;
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
+use std::future::Future;
 use std::net::Ipv4Addr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,13 +12,17 @@ use buttress::bulkhead::{self, BulkheadLayer};
 use buttress::http::respond;
 use buttress::timeout::{DeadlineLayer, TimeoutLayer};
 use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
+use tokio::sync::mpsc;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use turmoil::net::TcpListener;
 
@@ -59,7 +65,7 @@ pub(super) enum Guard {
 pub(super) struct Server {
     pub(super) name: &'static str,
     pub(super) protocol: Protocol,
-    /// How long a request takes.
+    /// How long a request takes; the effect comes half way.
     pub(super) work: Duration,
     pub(super) guard: Guard,
     pub(super) history: History,
@@ -100,21 +106,46 @@ where
     B: Body<Data = Bytes, Error: StdError + Send + Sync> + Send + 'static,
 {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await?;
+    let (spawn, mut spawned) = mpsc::unbounded_channel();
+    let spawn = Spawn(spawn);
+    let mut tasks = FuturesUnordered::new();
     loop {
-        let (socket, _) = listener.accept().await?;
-        let socket = TokioIo::new(socket);
+        let socket = tokio::select! {
+            biased;
+            Some(task) = spawned.recv() => {
+                tasks.push(task);
+                continue;
+            }
+            Some(()) = tasks.next(), if !tasks.is_empty() => continue,
+            accepted = listener.accept() => TokioIo::new(accepted?.0),
+        };
         let service = service.clone();
         let service = service_fn(move |request| service.clone().oneshot(request));
-        tokio::spawn(async move {
+        let executor = spawn.clone();
+        spawn.execute(async move {
             // How a connection ends is the client's to tell.
             let _ = match protocol {
                 Protocol::Http1 => http1::Builder::new().serve_connection(socket, service).await,
                 Protocol::Http2 => {
-                    let builder = http2::Builder::new(TokioExecutor::new());
-                    builder.serve_connection(socket, service).await
+                    http2::Builder::new(executor).serve_connection(socket, service).await
                 }
             };
         });
+    }
+}
+
+/// Spawns into the server's own task: the tasks of a runtime, which a crash drops, it drops in an
+/// order of no certainty.
+#[derive(Clone)]
+struct Spawn(mpsc::UnboundedSender<Pin<Box<dyn Future<Output = ()> + Send>>>);
+
+impl<F: Future + Send + 'static> Executor<F> for Spawn {
+    fn execute(&self, future: F) {
+        let task = Box::pin(async move {
+            future.await;
+        });
+        // A server that is gone runs nothing.
+        let _ = self.0.send(task);
     }
 }
 
@@ -134,8 +165,9 @@ impl Handler {
         let mut work = Work { handler: &self, id, is_done: false };
         // A body that breaks off is no request.
         if request.into_body().collect().await.is_ok() {
-            tokio::time::sleep(self.work).await;
+            tokio::time::sleep(self.work / 2).await;
             self.history.add(What::Took { server, id });
+            tokio::time::sleep(self.work / 2).await;
         }
         work.is_done = true;
         Ok(Response::new(Full::from("done")))
