@@ -13,13 +13,14 @@ use super::servers::Guard;
 
 /// The longest way that a packet has.
 const WAY: u64 = 20;
-const DEADLINE: Duration = Duration::from_millis(80);
+const DEADLINE: Duration = Duration::from_millis(100);
 /// Timers are never early, and at most so late.
 const TICK: Duration = Duration::from_millis(1);
 
-/// A client that says what time is left when the request arrives, and not when it leaves.
+/// A client that says what time is left when the request arrives, and not when it leaves: which is
+/// before it has a connection.
 fn hurried(history: &History, client: &'static str, protocol: Protocol) -> Client {
-    let margin = Duration::from_millis(WAY);
+    let margin = Duration::from_millis(2 * WAY);
     ServiceBuilder::new()
         .layer(TimeoutLayer::builder(DEADLINE).deadline(FromRequest).build())
         .layer(PropagateDeadlineLayer::builder().margin(margin).build())
@@ -32,13 +33,11 @@ fn overload(seed: u64, protocol: Protocol) -> History {
     let mut play = Play::new(seed, WAY);
     play.server("server", protocol, 10, Guard::Full(2, 64));
     play.server("naive-server", protocol, 10, Guard::Bulkhead(2, 64));
-    let history = &play.history.clone();
     let every = Duration::from_micros(2500);
     for (name, server) in [("client", "server"), ("naive", "naive-server")] {
-        let client = hurried(history, name, protocol);
         let gets = Traffic::gets(name, server);
         let traffic = Traffic { every, calls: 200, deadline: DEADLINE, ..gets };
-        play.client(name, server, traffic.send(history.clone(), client));
+        play.client(traffic, move |history, _| hurried(history, name, protocol));
     }
     play.run(&[])
 }
@@ -83,10 +82,8 @@ const RELEASED: Duration = Duration::from_millis(500);
 fn held(seed: u64, protocol: Protocol) -> History {
     let mut play = Play::new(seed, WAY);
     play.server("server", protocol, 10, Guard::Full(32, 64));
-    let history = &play.history.clone();
-    let client = hurried(history, "client", protocol);
     let traffic = Traffic { calls: 70, deadline: DEADLINE, ..Traffic::gets("client", "server") };
-    play.client("client", "server", traffic.send(history.clone(), client));
+    play.client(traffic, move |history, _| hurried(history, "client", protocol));
     play.run(&[(HELD, Fault::Hold), (RELEASED, Fault::Mend)])
 }
 

@@ -64,12 +64,9 @@ fn run(seed: u64, method: &Method) -> History {
     let mut play = Play::new(seed, 15);
     play.server("left", Protocol::Http1, 4, Guard::Full(64, 64));
     play.server("right", Protocol::Http1, 4, Guard::Full(64, 64));
-    let history = &play.history.clone();
     let traffic = |name| Traffic { method: method.clone(), ..Traffic::gets(name, "left") };
-    let hedged = hedging(history, &play.bulkheads, "client");
-    play.client("client", "left", traffic("client").send(history.clone(), hedged));
-    let single = single(history, "naive");
-    play.client("naive", "left", traffic("naive").send(history.clone(), single));
+    play.client(traffic("client"), |history, bulkheads| hedging(history, bulkheads, "client"));
+    play.client(traffic("naive"), |history, _| single(history, "naive"));
     play.run(&[(BEGINS, Fault::Hold), (ENDS, Fault::Mend)])
 }
 

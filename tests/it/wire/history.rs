@@ -62,10 +62,6 @@ impl Call {
         self.outcome == Outcome::Answered(200)
     }
 
-    pub(super) fn is_refused(&self, reason: Reason) -> bool {
-        matches!(self.outcome, Outcome::Refused(why, _) if why == reason)
-    }
-
     /// Refused without having been sent to anybody.
     pub(super) fn is_refused_unsent(&self) -> bool {
         matches!(self.outcome, Outcome::Refused(_, false))

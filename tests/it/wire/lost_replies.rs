@@ -16,13 +16,10 @@ fn run(seed: u64, protocol: Protocol, keyed: bool) -> History {
     let mut play = Play::new(seed, 20);
     play.server("server", protocol, 2, Guard::Full(32, 32));
     play.server("naive-server", protocol, 2, Guard::Nothing);
-    let history = &play.history.clone();
-    let client = clients::retrying(history, "client", protocol, 3, seed);
-    let naive = clients::naive(history, "naive", protocol);
     let traffic = Traffic { keyed, ..Traffic::posts("client", "server") };
-    play.client("client", "server", traffic.send(history.clone(), client));
+    play.client(traffic, move |history, _| clients::retrying(history, "client", protocol, 3, seed));
     let traffic = Traffic { keyed, ..Traffic::posts("naive", "naive-server") };
-    play.client("naive", "naive-server", traffic.send(history.clone(), naive));
+    play.client(traffic, move |history, _| clients::naive(history, "naive", protocol));
     play.run(&[(BEGINS, Fault::CutReplies), (ENDS, Fault::Mend)])
 }
 

@@ -17,13 +17,12 @@ fn refused(seed: u64) -> History {
     let mut play = Play::new(seed, 10);
     play.server("server", Protocol::Http1, 40, Guard::Full(64, 64));
     play.server("naive-server", Protocol::Http1, 40, Guard::Nothing);
-    let history = &play.history.clone();
-    let client = clients::retrying(history, "client", Protocol::Http1, 10, seed);
-    let naive = clients::naive(history, "naive", Protocol::Http1);
     let traffic = Traffic { calls: 100, ..Traffic::posts("client", "server") };
-    play.client("client", "server", traffic.send(history.clone(), client));
+    play.client(traffic, move |history, _| {
+        clients::retrying(history, "client", Protocol::Http1, 10, seed)
+    });
     let traffic = Traffic { calls: 100, ..Traffic::posts("naive", "naive-server") };
-    play.client("naive", "naive-server", traffic.send(history.clone(), naive));
+    play.client(traffic, move |history, _| clients::naive(history, "naive", Protocol::Http1));
     play.run(&[(DIES, Fault::Refuse), (DIES + Duration::from_millis(60), Fault::Boot)])
 }
 
@@ -56,14 +55,13 @@ fn crash(seed: u64, protocol: Protocol) -> History {
     let mut play = Play::new(seed, 10);
     play.server("server", protocol, 20, Guard::Full(64, 64));
     play.server("naive-server", protocol, 20, Guard::Nothing);
-    let history = &play.history.clone();
-    let client = clients::protected(history, &play.bulkheads, "client", protocol, seed);
-    let naive = clients::naive(history, "naive", protocol);
     let calls = 220;
     let traffic = Traffic { calls, ..Traffic::posts("client", "server") };
-    play.client("client", "server", traffic.send(history.clone(), client));
+    play.client(traffic, move |history, bulkheads| {
+        clients::protected(history, bulkheads, "client", protocol, seed)
+    });
     let traffic = Traffic { calls, ..Traffic::posts("naive", "naive-server") };
-    play.client("naive", "naive-server", traffic.send(history.clone(), naive));
+    play.client(traffic, move |history, _| clients::naive(history, "naive", protocol));
     play.run(&[(DIES, Fault::Crash), (BOOTS, Fault::Boot)])
 }
 

@@ -20,14 +20,13 @@ fn run(seed: u64, protocol: Protocol, fault: Fault) -> History {
     let mut play = Play::new(seed, 20);
     play.server("server", protocol, 2, Guard::Full(32, 32));
     play.server("naive-server", protocol, 2, Guard::Nothing);
-    let history = &play.history.clone();
-    let client = clients::protected(history, &play.bulkheads, "client", protocol, seed);
-    let naive = clients::naive(history, "naive", protocol);
     let calls = 240;
     let traffic = Traffic { calls, ..Traffic::gets("client", "server") };
-    play.client("client", "server", traffic.send(history.clone(), client));
+    play.client(traffic, move |history, bulkheads| {
+        clients::protected(history, bulkheads, "client", protocol, seed)
+    });
     let traffic = Traffic { calls, ..Traffic::gets("naive", "naive-server") };
-    play.client("naive", "naive-server", traffic.send(history.clone(), naive));
+    play.client(traffic, move |history, _| clients::naive(history, "naive", protocol));
     play.run(&[(BEGINS, fault), (ENDS, Fault::Mend)])
 }
 

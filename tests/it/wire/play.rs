@@ -1,12 +1,12 @@
 //! [`Play`]: hosts, links, and the faults that befall them at their times.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use turmoil::Sim;
 
+use super::clients::{Client, Traffic};
 use super::history::History;
 use super::net::Protocol;
 use super::servers::{Bulkheads, Guard, Server};
@@ -37,8 +37,8 @@ pub(super) enum Fault {
 
 pub(super) struct Play<'a> {
     sim: Sim<'a>,
-    pub(super) history: History,
-    pub(super) bulkheads: Bulkheads,
+    history: History,
+    bulkheads: Bulkheads,
     servers: Vec<&'static str>,
     links: Vec<[&'static str; 2]>,
     refuses: Arc<AtomicBool>,
@@ -91,17 +91,20 @@ impl<'a> Play<'a> {
         });
     }
 
-    /// A client, whose link to that server will fail; those to others will not. The run is over
-    /// when all clients are done.
+    /// A client, whose link to the server of its traffic will fail; those to others will not. The
+    /// run is over when all clients are done.
+    ///
+    /// It is made on its host: a layer that is made elsewhere reads another clock.
     pub(super) fn client(
         &mut self,
-        name: &'static str,
-        server: &'static str,
-        client: impl Future<Output = ()> + 'static,
+        traffic: Traffic,
+        make: impl FnOnce(&History, &Bulkheads) -> Client + 'static,
     ) {
-        self.links.push([name, server]);
-        self.sim.client(name, async move {
-            client.await;
+        let (history, bulkheads) = (self.history.clone(), self.bulkheads.clone());
+        self.links.push([traffic.client, traffic.server]);
+        self.sim.client(traffic.client, async move {
+            let client = make(&history, &bulkheads);
+            traffic.send(history, client).await;
             Ok(())
         });
     }
@@ -168,8 +171,9 @@ pub(super) fn every_seed(run: impl Fn(u64) -> History, check: impl Fn(&History))
 fn assert_same(one: &History, other: &History) {
     if one.hash() != other.hash() {
         let (one, other) = (one.to_string(), other.to_string());
-        let parts = one.lines().zip(other.lines()).find(|(one, other)| one != other);
-        panic!("the same seed, another history: {parts:?}");
+        let same = one.lines().zip(other.lines()).take_while(|(one, other)| one == other).count();
+        let tail = |text: &str| text.lines().skip(same).take(5).collect::<Vec<_>>().join("\n");
+        panic!("one seed, two histories: {}\n-- and --\n{}", tail(&one), tail(&other));
     }
 }
 
