@@ -1,14 +1,22 @@
-//! The atomics and the lock that the layers share, exchangeable for loom's.
+//! The atomics and the lock that the layers share, exchangeable for those of loom and of shuttle.
 //!
 //! A cfg of our own, `buttress_loom`, switches them: `cfg(loom)` would reach into tokio as well
-//! and take its network away.
+//! and take its network away. `buttress_shuttle` is the other one.
+
+#[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
+pub(crate) mod schedules;
 
 #[cfg(buttress_loom)]
 pub(crate) use loom::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
-#[cfg(not(buttress_loom))]
+#[cfg(buttress_shuttle)]
+pub(crate) use shuttle::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+};
+#[cfg(not(any(buttress_loom, buttress_shuttle)))]
 pub(crate) use std::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering},

@@ -4,21 +4,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use loom::future::block_on;
-use loom::thread;
-
 use crate::admission::{Enqueued, QueueLimit, QueueOrder, Slots, Waiter};
+use crate::sync::schedules::{block_on, explore, thread};
 use crate::time;
 
 fn slots(limit: usize, queue: usize) -> Arc<Slots> {
     let queue = QueueLimit { len: queue, order: QueueOrder::Fifo };
     Arc::new(Slots::new(limit, queue, Vec::new(), time::now))
-}
-
-fn explore(test: impl Fn() + Sync + Send + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
-    model.check(test);
 }
 
 /// Waits for its turn. A lost wakeup is a deadlock, which loom reports.
@@ -42,7 +34,7 @@ fn enter(slots: &Slots) {
 
 #[test]
 fn loom_everybody_who_waits_is_served() {
-    explore(|| {
+    explore(3, || {
         let slots = slots(1, 3);
         let callers: Vec<_> = (0..3)
             .map(|_| {
@@ -63,7 +55,7 @@ fn loom_everybody_who_waits_is_served() {
 
 #[test]
 fn loom_a_waiter_that_leaves_while_it_is_granted_loses_no_slot() {
-    explore(|| {
+    explore(3, || {
         let slots = slots(1, 2);
         assert!(slots.try_acquire(0));
         let Enqueued::Waiting(leaving) = slots.enqueue(0) else { panic!("the slot is taken") };
@@ -95,7 +87,7 @@ fn loom_a_waiter_that_leaves_while_it_is_granted_loses_no_slot() {
 
 #[test]
 fn loom_raising_the_limit_serves_who_waits() {
-    explore(|| {
+    explore(3, || {
         let slots = slots(1, 2);
         assert!(slots.try_acquire(0));
         let raising = thread::spawn({

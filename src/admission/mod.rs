@@ -5,7 +5,7 @@
 //! the response future: [`Hold`] and [`Settle`].
 
 mod call;
-#[cfg(all(test, buttress_loom))]
+#[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
 mod loom_tests;
 #[cfg(test)]
 mod model_tests;

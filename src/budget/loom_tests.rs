@@ -5,23 +5,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use loom::thread;
-
 use crate::budget::ONE;
 use crate::budget::in_flight::InFlight;
 use crate::budget::ratio::Ratio;
 use crate::budget::ring::{Ring, SLOTS, SPAN};
 use crate::budget::tokens::{Settings, Tokens};
 use crate::classify::Class;
+use crate::sync::schedules::{explore, thread};
 use crate::time;
 
 const UNITS: i64 = ONE as i64;
-
-fn explore(test: impl Fn() + Sync + Send + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(2);
-    model.check(test);
-}
 
 fn ring(floor: i64) -> Arc<Ring> {
     Arc::new(Ring::new(floor * UNITS))
@@ -35,7 +28,7 @@ fn adds_up((balance, slots): (i64, i64), floor: i64) {
 
 #[test]
 fn loom_budget_no_token_is_taken_twice() {
-    explore(|| {
+    explore(2, || {
         let window = Ratio::new(u32::from(ONE / 2), Duration::from_secs(1), 0, time::now());
         let window = Arc::new(window);
         window.deposit(|| 0);
@@ -57,7 +50,7 @@ fn loom_budget_no_token_is_taken_twice() {
 
 #[test]
 fn loom_budget_what_has_left_the_window_pays_for_nothing() {
-    explore(|| {
+    explore(2, || {
         let ring = ring(0);
         ring.deposit(0, UNITS);
         let takers = [SPAN, SPAN + 1].map(|now| {
@@ -76,7 +69,7 @@ fn loom_budget_what_has_left_the_window_pays_for_nothing() {
 
 #[test]
 fn loom_budget_a_withdrawal_expires_once() {
-    explore(|| {
+    explore(2, || {
         let ring = ring(1);
         ring.withdraw(0).unwrap();
         let late = SPAN + 1;
@@ -100,7 +93,7 @@ fn loom_budget_a_withdrawal_expires_once() {
 
 #[test]
 fn loom_budget_three_who_expire_the_same_share_it() {
-    explore(|| {
+    explore(2, || {
         let ring = ring(1);
         ring.withdraw(0).unwrap();
         let late = SPAN + 1;
@@ -118,7 +111,7 @@ fn loom_budget_three_who_expire_the_same_share_it() {
 
 #[test]
 fn loom_budget_a_refund_and_the_expiry_give_back_once() {
-    explore(|| {
+    explore(2, || {
         let ring = ring(1);
         let booked = ring.withdraw(0).unwrap();
         let late = SPAN + 1;
@@ -143,7 +136,7 @@ fn loom_budget_a_refund_and_the_expiry_give_back_once() {
 /// Two clocks read more than a whole window apart: the slot of the first is the second's by then.
 #[test]
 fn loom_budget_a_slow_withdrawal_is_booked_where_it_lasts() {
-    explore(|| {
+    explore(2, || {
         let ring = ring(2);
         let takers = [0, SLOTS].map(|now| {
             let ring = ring.clone();
@@ -162,7 +155,7 @@ fn loom_budget_a_slow_withdrawal_is_booked_where_it_lasts() {
 
 #[test]
 fn loom_budget_calls_one_after_the_other_are_never_two() {
-    explore(|| {
+    explore(2, || {
         let counts = Arc::new(InFlight::new(ONE.into(), 0));
         let caller = {
             let counts = counts.clone();
@@ -192,7 +185,7 @@ fn loom_budget_calls_one_after_the_other_are_never_two() {
 
 #[test]
 fn loom_budget_tokens_lose_no_change() {
-    explore(|| {
+    explore(2, || {
         let settings = Settings { max: 4 * UNITS, ratio: UNITS, transient: UNITS, overload: UNITS };
         let tokens = Arc::new(Tokens::new(settings));
         tokens.judged(Class::Transient);

@@ -2,7 +2,7 @@
 
 mod config;
 mod in_flight;
-#[cfg(all(test, buttress_loom))]
+#[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
 mod loom_tests;
 #[cfg(test)]
 mod model_tests;

@@ -6,10 +6,10 @@ use crate::sync::{AtomicI64, AtomicU64, Ordering};
 
 /// Epochs in the window. What enters a window in slices is counted for up to one slice too short
 /// (deposits) or too long (withdrawals): with 250 of them, within 0.4 % of its length.
-pub(super) const SPAN: u64 = if cfg!(buttress_loom) { 2 } else { 250 };
+pub(super) const SPAN: u64 = if cfg!(any(buttress_loom, buttress_shuttle)) { 2 } else { 250 };
 
 /// A power of two above `SPAN + 1`: one slot for each epoch in the window and for the next.
-pub(super) const SLOTS: u64 = if cfg!(buttress_loom) { 4 } else { 256 };
+pub(super) const SLOTS: u64 = if cfg!(any(buttress_loom, buttress_shuttle)) { 4 } else { 256 };
 
 /// A sliding balance: the floor, plus the deposits of the last [`SPAN`] epochs, less the
 /// withdrawals of as many.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 /// Enough for the threads of a runtime on a small machine; on a larger one a few share each.
 /// One under loom, where every thread more that can be told apart multiplies the work.
-const STRIPES: usize = if cfg!(buttress_loom) { 1 } else { 8 };
+const STRIPES: usize = if cfg!(any(buttress_loom, buttress_shuttle)) { 1 } else { 8 };
 
 /// A value on cache lines of its own: two, since processors fetch them in pairs.
 #[derive(Debug, Default)]

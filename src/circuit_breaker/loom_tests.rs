@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use loom::thread;
-
 use crate::admission::Permit;
 use crate::circuit_breaker::circuit::{Circuit, Options, Shared};
 use crate::circuit_breaker::state::Machine;
@@ -13,6 +11,7 @@ use crate::circuit_breaker::{Config, Phase};
 use crate::classify::Class;
 use crate::observe::{Event, EventKind, Identity};
 use crate::rng::Rng;
+use crate::sync::schedules::{explore, thread};
 use crate::time;
 
 /// Open times of a nanosecond are over at the next look: loom has no clock to advance.
@@ -53,12 +52,6 @@ fn admit(shared: &Arc<Shared<()>>) -> Option<Permit<Shared<()>>> {
     Some(Permit::new(shared.clone(), ticket))
 }
 
-fn explore(test: impl Fn() + Sync + Send + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
-    model.check(test);
-}
-
 fn trips_at(failures: u32) -> Config {
     Config {
         consecutive_failures: Some(failures),
@@ -73,7 +66,7 @@ fn trips_at(failures: u32) -> Config {
 
 #[test]
 fn loom_of_two_results_that_could_trip_one_trips_and_one_is_late() {
-    explore(|| {
+    explore(3, || {
         let seen = Arc::<Seen>::default();
         let shared = shared(&trips_at(1), &seen);
         let permits = [admit(&shared).unwrap(), admit(&shared).unwrap()];
@@ -96,7 +89,7 @@ fn loom_of_two_results_that_could_trip_one_trips_and_one_is_late() {
 
 #[test]
 fn loom_never_more_probes_than_slots() {
-    explore(|| {
+    explore(3, || {
         let seen = Arc::<Seen>::default();
         let shared = shared(&trips_at(1), &seen);
         admit(&shared).unwrap().settle(Class::Transient);
@@ -123,7 +116,7 @@ fn loom_never_more_probes_than_slots() {
 
 #[test]
 fn loom_a_success_that_writes_nothing_loses_no_failure() {
-    explore(|| {
+    explore(3, || {
         let seen = Arc::<Seen>::default();
         let shared = shared(&trips_at(3), &seen);
         let permits = [admit(&shared).unwrap(), admit(&shared).unwrap()];
@@ -146,7 +139,7 @@ fn loom_a_success_that_writes_nothing_loses_no_failure() {
 
 #[test]
 fn loom_an_operator_and_a_trip_agree_on_the_end() {
-    explore(|| {
+    explore(3, || {
         let seen = Arc::<Seen>::default();
         let shared = shared(&trips_at(1), &seen);
         let mut permit = admit(&shared).unwrap();

@@ -103,7 +103,7 @@ mod future;
 mod gate;
 mod handle;
 mod layer;
-#[cfg(all(test, buttress_loom))]
+#[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
 mod loom_tests;
 #[cfg(test)]
 mod model_tests;
