@@ -1,4 +1,4 @@
-//! Every interleaving of slots, waiters and limits, by loom.
+//! The interleavings of slots, waiters and limits: every one by loom, many by shuttle.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -101,5 +101,40 @@ fn loom_raising_the_limit_serves_who_waits() {
         slots.release(0);
         slots.release(0);
         assert_eq!((slots.in_flight(), slots.queued()), (0, 0));
+    });
+}
+
+/// More parties than loom gets through.
+#[cfg(buttress_shuttle)]
+#[test]
+fn shuttle_no_slot_is_lost_among_callers_who_give_up_and_limits_that_move() {
+    explore(0, || {
+        let slots = slots(2, 5);
+        let callers: Vec<_> = (0..5)
+            .map(|number| {
+                let slots = slots.clone();
+                thread::spawn(move || {
+                    if number % 2 == 0 {
+                        enter(&slots);
+                    } else if !slots.try_acquire(0) {
+                        match slots.enqueue(0) {
+                            Enqueued::Admitted => {}
+                            Enqueued::Waiting(waiter) => return slots.withdraw(waiter),
+                            Enqueued::Full => panic!("the line is long enough for all"),
+                        }
+                    }
+                    assert!(slots.in_flight() <= 3, "more than any limit");
+                    slots.release(0);
+                })
+            })
+            .collect();
+        for limit in [1, 3, 2] {
+            slots.resize(limit);
+        }
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        assert_eq!((slots.in_flight(), slots.queued()), (0, 0));
+        assert!(slots.try_acquire(0) && slots.try_acquire(0) && !slots.try_acquire(0));
     });
 }

@@ -1,4 +1,5 @@
-//! Every interleaving of deposits, withdrawals, refunds and the turn of an epoch, by loom.
+//! The interleavings of deposits, withdrawals, refunds and the turn of an epoch: every one by loom,
+//! many by shuttle.
 //!
 //! Windows of two epochs, in a ring of four slots.
 
@@ -205,5 +206,31 @@ fn loom_budget_tokens_lose_no_change() {
         assert!(!tokens.allows());
         tokens.judged(Class::Success);
         assert_eq!(tokens.balance(), UNITS);
+    });
+}
+
+/// More parties than loom gets through, on both sides of a window's end and of the ring's.
+#[cfg(buttress_shuttle)]
+#[test]
+fn shuttle_budget_adds_up_whatever_the_clocks_of_those_at_it_say() {
+    explore(0, || {
+        let ring = ring(1);
+        let parties = [0, 1, SPAN + 1, SLOTS, SLOTS + 1].map(|now| {
+            let ring = ring.clone();
+            thread::spawn(move || {
+                ring.deposit(now, UNITS);
+                let booked = ring.withdraw(now);
+                let again = ring.withdraw(now);
+                if let (Some(booked), true) = (booked, now % 2 == 0) {
+                    ring.refund(booked);
+                }
+                usize::from(booked.is_some()) + usize::from(again.is_some())
+            })
+        });
+        let taken: usize = parties.map(|party| party.join().unwrap()).into_iter().sum();
+        assert!(taken >= 1, "the floor is there for somebody");
+        adds_up(ring.settled(), 1);
+        assert_eq!(ring.balance(3 * SLOTS), UNITS, "all of it has left the window");
+        assert_eq!(ring.settled(), (UNITS, 0));
     });
 }

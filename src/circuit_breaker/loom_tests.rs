@@ -1,4 +1,5 @@
-//! Every interleaving of the circuit's word, lock and generations, by loom.
+//! The interleavings of the circuit's word, lock and generations: every one by loom, many by
+//! shuttle.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -150,5 +151,40 @@ fn loom_an_operator_and_a_trip_agree_on_the_end() {
         let ticket = shared.circuit.admit();
         assert!(ticket.is_err());
         assert_eq!(shared.circuit.snapshot().phase, Phase::ForcedOpen);
+    });
+}
+
+/// More parties than loom gets through: each kind of outcome, and an operator.
+#[cfg(buttress_shuttle)]
+#[test]
+fn shuttle_whatever_outcomes_meet_the_circuit_can_close_again() {
+    explore(0, || {
+        let seen = Arc::<Seen>::default();
+        let shared = shared(&trips_at(2), &seen);
+        let classes = [Some(Class::Transient), Some(Class::Success), Some(Class::Ignore), None];
+        let callers = [0, 1, 2, 3].map(|number| {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                for round in 0..2 {
+                    let Some(mut permit) = admit(&shared) else { continue };
+                    // Without a class: cancelled.
+                    if let Some(class) = classes[(number * (round + 1)) % 4] {
+                        permit.settle(class);
+                    }
+                }
+            })
+        });
+        shared.circuit.force_open("maintenance".into());
+        assert!(admit(&shared).is_none(), "an operator's state is sticky");
+        shared.circuit.auto();
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        for _ in 0..3 {
+            if let Some(mut permit) = admit(&shared) {
+                permit.settle(Class::Success);
+            }
+        }
+        assert_eq!(shared.circuit.phase(), Phase::Closed, "a probe's slot was lost");
     });
 }
