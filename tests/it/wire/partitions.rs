@@ -5,7 +5,7 @@ use std::time::Duration;
 use buttress::circuit_breaker::Phase;
 
 use super::clients::{self, ATTEMPT, OPEN_FOR, TOTAL, Traffic};
-use super::history::{History, What, per_call};
+use super::history::{Call, History, What, per_call};
 use super::net::Protocol;
 use super::play::{Fault, Play, every_seed};
 use super::servers::Guard;
@@ -36,8 +36,7 @@ fn check(history: &History) {
     assert!(history.count(&What::TimedOut { client: "client" }) > 0, "no attempt timed out");
     refuses_at_once_while_open(history);
 
-    let before = calls.iter().filter(|call| call.ended() < BEGINS);
-    assert!(before.into_iter().all(|call| call.is_good()));
+    assert!(calls.iter().filter(|call| call.ended() < BEGINS).all(Call::is_good));
     let after: Vec<_> = calls.iter().filter(|call| call.began >= BACK).collect();
     assert!(after.len() > 20 && after.iter().all(|call| call.is_good()), "{after:?}");
 

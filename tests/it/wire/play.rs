@@ -35,8 +35,8 @@ pub(super) enum Fault {
     Boot,
 }
 
-pub(super) struct Play<'a> {
-    sim: Sim<'a>,
+pub(super) struct Play {
+    sim: Sim<'static>,
     history: History,
     bulkheads: Bulkheads,
     servers: Vec<&'static str>,
@@ -44,7 +44,7 @@ pub(super) struct Play<'a> {
     refuses: Arc<AtomicBool>,
 }
 
-impl<'a> Play<'a> {
+impl Play {
     /// Packets take 1 to `slowest` milliseconds, most of them little.
     pub(super) fn new(seed: u64, slowest: u64) -> Self {
         let sim = turmoil::Builder::new()
