@@ -35,6 +35,7 @@ pub use report::{
 };
 pub use request::{Failure, Failures, FindFailure, Request, Response, RetryPolicy};
 pub use run::Sim;
+pub use seeds::seeds;
 pub use server::{Cancellation, QueueDiscipline, Server};
 pub use shrink::{PlanTree, Shrinkable};
 pub use world::{Sometimes, World};

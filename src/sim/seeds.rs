@@ -5,6 +5,21 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+/// The seeds that the environment asks for, or the `usual` ones: for tests that run something of
+/// their own for each. `SIM_SEED=0x2a` asks for one, `SIM_SEEDS=0..20000` for several.
+/// [`Check`](super::Check) reads them by itself.
+///
+/// # Panics
+///
+/// If the environment names no seeds: with the variable, its value, and what is allowed.
+#[must_use]
+pub fn seeds(usual: Range<u64>) -> Range<u64> {
+    match Seeds::from_env() {
+        Ok(asked) => asked.seeds.unwrap_or(usual),
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// `SIM_SEED`, `SIM_SEEDS`, `SIM_SECONDS`.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Seeds {

@@ -21,11 +21,11 @@ mod observe;
 mod policies;
 #[cfg(feature = "http")]
 mod replay;
-#[cfg(feature = "serde")]
 mod retry;
+#[cfg(feature = "serde")]
 mod serde;
 mod spec;
 mod support;
 mod timeout;
-#[cfg(feature = "http")]
+#[cfg(all(feature = "http", feature = "sim"))]
 mod wire;

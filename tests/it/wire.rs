@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! SIM_SEED=0x1f cargo test --all-features --test it wire::NAME -- --exact     one seed
-//! SIM_SEEDS=1000 cargo test --all-features --test it wire::                   so many
+//! SIM_SEEDS=0..1000 cargo test --all-features --test it wire::                   those
 //! ```
 //!
 //! What turmoil does not model: a lost packet is never sent again, so that a connection that has

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use buttress::sim::seeds;
 use turmoil::Sim;
 
 use super::clients::{Client, Traffic};
@@ -153,13 +154,12 @@ impl Play {
 
 /// Runs the scenario twice for each seed, for an equal history, and looks at that.
 pub(super) fn every_seed(run: impl Fn(u64) -> History, check: impl Fn(&History)) {
-    let read = |name| std::env::var(name).ok().map(|text| parse(&text));
-    let only = read("SIM_SEED");
-    let seeds = only.map_or(0..read("SIM_SEEDS").unwrap_or(SEEDS), |seed| seed..seed + 1);
+    let seeds = seeds(0..SEEDS);
+    let is_replay = seeds.end - seeds.start == 1;
     for seed in seeds {
         let _replay = Replay(seed);
         let history = run(seed);
-        if only.is_some() {
+        if is_replay {
             println!("{history}\nhash {:#x}", history.hash());
         }
         assert_same(&history, &run(seed));
@@ -175,11 +175,6 @@ fn assert_same(one: &History, other: &History) {
         let tail = |text: &str| text.lines().skip(same).take(5).collect::<Vec<_>>().join("\n");
         panic!("one seed, two histories: {}\n-- and --\n{}", tail(&one), tail(&other));
     }
-}
-
-fn parse(text: &str) -> u64 {
-    let hex = text.strip_prefix("0x").map(|digits| u64::from_str_radix(digits, 16));
-    hex.unwrap_or_else(|| text.parse()).expect("a number, in decimal or with 0x")
 }
 
 /// Says how to see it again, should it fail.
