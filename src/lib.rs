@@ -88,6 +88,9 @@ pub mod timeout;
 pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
+#[doc(hidden)]
+#[cfg(any(test, fuzzing, buttress_fuzz))]
+pub mod models;
 #[cfg(feature = "serde")]
 mod serde;
 #[cfg(feature = "sim")]

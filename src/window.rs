@@ -1,5 +1,8 @@
 //! Sliding windows over the outcomes of calls.
 
+#[cfg(any(test, fuzzing, buttress_fuzz))]
+pub(crate) mod model;
+
 use std::time::Duration;
 
 use crate::config::{ConfigError, check};
@@ -225,7 +228,10 @@ fn remainder(time: Duration, width: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::window::model::{Op, run};
 
     const FAILED: Outcome = Outcome { failed: true, slow: false };
     const OK: Outcome = Outcome { failed: false, slow: false };
@@ -284,6 +290,40 @@ mod tests {
             buckets.advance(start + Duration::from_millis(millis));
             let offset = buckets.newest_since - start;
             assert_eq!(offset.subsec_nanos(), 0, "a bucket starts on a whole second");
+        }
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let millis = prop_oneof![
+            8 => 0u64..40,
+            4 => 0u64..2_000,
+            2 => (1u64..30).prop_map(|buckets| 100 * buckets),
+            1 => 0u64..100_000_000_000,
+        ];
+        let time = millis.prop_map(Duration::from_millis);
+        prop_oneof![
+            6 => time.clone().prop_map(Op::Wait),
+            1 => time.prop_map(Op::Back),
+            12 => (any::<bool>(), any::<bool>())
+                .prop_map(|(failed, slow)| Op::Record { failed, slow }),
+            6 => Just(Op::Read),
+            1 => Just(Op::Clear),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn the_window_is_its_naive_model(
+            window in prop_oneof![
+                (1u32..12).prop_map(Window::count),
+                (1u64..3_000).prop_map(|ms| Window::time(Duration::from_millis(ms))),
+                Just(Window::time(Duration::from_secs(1))),
+            ],
+            ops in prop::collection::vec(op(), 1..200),
+        ) {
+            run(window, ops);
         }
     }
 }

@@ -7,6 +7,8 @@
 mod call;
 #[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
 mod loom_tests;
+#[cfg(any(test, fuzzing, buttress_fuzz))]
+pub(crate) mod model;
 #[cfg(test)]
 mod model_tests;
 mod permit;

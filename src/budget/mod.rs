@@ -4,6 +4,8 @@ mod config;
 mod in_flight;
 #[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
 mod loom_tests;
+#[cfg(any(test, fuzzing, buttress_fuzz))]
+pub(crate) mod model;
 #[cfg(test)]
 mod model_tests;
 mod ratio;

@@ -1,29 +1,12 @@
-//! The window against a naive model that keeps the whole history.
+//! The window against its naive model.
 
 #![allow(clippy::cast_possible_wrap)] // Small numbers.
-
-use std::time::Duration;
 
 use proptest::prelude::*;
 
 use crate::budget::ONE;
-use crate::budget::ratio::Ratio;
+use crate::budget::model::{Model, Op, PER, WIDTH, run_unwatched, run_watched};
 use crate::budget::ring::SPAN;
-use crate::time;
-
-/// Nanoseconds in an epoch, of a window of a second.
-const WIDTH: u64 = 1_000_000_000 / SPAN;
-const PER: u64 = WIDTH * SPAN;
-
-#[derive(Clone, Debug)]
-enum Op {
-    Wait(u64),
-    /// So many original calls in a row, on this thread.
-    Calls(u64, usize),
-    Withdraw,
-    /// Gives back the n-th withdrawal that is out.
-    Refund(usize),
-}
 
 fn op() -> impl Strategy<Value = Op> {
     let wait = prop_oneof![
@@ -43,66 +26,6 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-#[derive(Debug)]
-struct Model {
-    ratio: u32,
-    floor: i64,
-    now: u64,
-    calls: Vec<(u64, u64)>,
-    /// When, and under which epoch the window booked it.
-    withdrawn: Vec<(u64, u64)>,
-}
-
-impl Model {
-    fn new(ratio: u32, floor: i64) -> (Self, Ratio) {
-        let window = Ratio::new(ratio, Duration::from_nanos(PER), floor, time::now());
-        (Self { ratio, floor, now: 0, calls: Vec::new(), withdrawn: Vec::new() }, window)
-    }
-
-    fn epoch(&self) -> u64 {
-        self.now / WIDTH
-    }
-
-    fn apply(&mut self, op: &Op, window: &Ratio) {
-        match *op {
-            Op::Wait(nanos) => self.now += nanos,
-            Op::Calls(calls, thread) => {
-                self.calls.push((self.now, calls));
-                (0..calls).for_each(|_| window.deposit_from(thread, self.epoch()));
-            }
-            Op::Withdraw => {
-                if let Some(booked) = window.withdraw(self.epoch()) {
-                    self.withdrawn.push((self.now, booked));
-                }
-            }
-            Op::Refund(_) if self.withdrawn.is_empty() => {}
-            Op::Refund(n) => {
-                let (_, booked) = self.withdrawn.remove(n % self.withdrawn.len());
-                window.refund(booked);
-            }
-        }
-    }
-
-    fn balance(&self, deposit: impl Fn(u64) -> bool, withdrawal: impl Fn(u64) -> bool) -> i64 {
-        let calls: u64 = self.calls.iter().filter(|(at, _)| deposit(*at)).map(|(_, n)| n).sum();
-        let out = self.withdrawn.iter().filter(|(at, _)| withdrawal(*at)).count();
-        self.floor + i64::from(self.ratio) * calls as i64 - i64::from(ONE) * out as i64
-    }
-
-    /// To the nanosecond: the contract.
-    fn exact(&self) -> i64 {
-        let inside = |at: u64| at + PER > self.now;
-        self.balance(inside, inside)
-    }
-
-    /// In whole epochs, each rounding to the safe side: what the window keeps of exact dates.
-    fn sliced(&self) -> i64 {
-        let calls = |at: u64| at / WIDTH + SPAN > self.epoch();
-        let withdrawals = |at: u64| at / WIDTH + 1 + SPAN > self.epoch();
-        self.balance(calls, withdrawals)
-    }
-}
-
 fn settings() -> impl Strategy<Value = (u32, i64)> {
     // Not so much that a slot is full: that has a test of its own.
     let ratio = prop_oneof![Just(1), Just(3_000), Just(10_000), 1u32..20_000];
@@ -118,14 +41,7 @@ proptest! {
         (ratio, floor) in settings(),
         ops in prop::collection::vec(op(), 1..300),
     ) {
-        let (mut model, window) = Model::new(ratio, floor);
-        for op in &ops {
-            let before = model.withdrawn.len();
-            model.apply(op, &window);
-            if model.withdrawn.len() > before {
-                prop_assert!(model.exact() >= 0, "overdrawn by {}: {op:?}", -model.exact());
-            }
-        }
+        run_unwatched(ratio, floor, ops);
     }
 
     #[test]
@@ -133,19 +49,7 @@ proptest! {
         (ratio, floor) in settings(),
         ops in prop::collection::vec(op(), 1..300),
     ) {
-        let (mut model, window) = Model::new(ratio, floor);
-        for op in &ops {
-            let affordable = model.sliced() >= i64::from(ONE);
-            let before = model.withdrawn.len();
-            model.apply(op, &window);
-            if matches!(op, Op::Withdraw) {
-                prop_assert_eq!(model.withdrawn.len() > before, affordable);
-            }
-            // Collects: what comes next is dated from here.
-            prop_assert_eq!(window.balance(model.epoch()), model.sliced());
-            let (balance, slots) = window.settled();
-            prop_assert_eq!(balance, floor + slots);
-        }
+        run_watched(ratio, floor, ops);
     }
 
     /// Deposits that nobody asks about are kept back and dated early: at most a 64th of those in

@@ -101,12 +101,12 @@ impl Ratio {
         self.each.saturating_mul(i64::try_from(calls).unwrap_or(i64::MAX))
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing, buttress_fuzz))]
     pub(super) fn deposit_from(&self, thread: usize, now: u64) {
         self.deposit_to(self.stripes.iter().cycle().nth(thread).unwrap(), || now);
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing, buttress_fuzz))]
     pub(super) fn settled(&self) -> (i64, i64) {
         self.ring.settled()
     }

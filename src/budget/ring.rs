@@ -161,7 +161,7 @@ impl Ring {
     }
 
     /// The balance, and what the slots add up to. They differ by the floor when nobody is at it.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing, buttress_fuzz))]
     pub(super) fn settled(&self) -> (i64, i64) {
         let nets = self.slots.iter().map(|slot| Entry::from(slot.load(Ordering::Acquire)).net);
         (self.balance.0.load(Ordering::Acquire), nets.map(i64::from).sum())

@@ -105,6 +105,8 @@ mod handle;
 mod layer;
 #[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
 mod loom_tests;
+#[cfg(any(test, fuzzing, buttress_fuzz))]
+pub(crate) mod model;
 #[cfg(test)]
 mod model_tests;
 mod probes;

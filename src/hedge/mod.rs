@@ -131,6 +131,8 @@ mod config;
 mod future;
 mod handle;
 mod layer;
+#[cfg(any(test, fuzzing, buttress_fuzz))]
+pub(crate) mod model;
 mod pace;
 mod second;
 mod service;

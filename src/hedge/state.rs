@@ -108,6 +108,11 @@ impl Histogram {
         self.reckon();
     }
 
+    #[cfg(any(test, fuzzing, buttress_fuzz))]
+    pub(super) fn samples(&self) -> u64 {
+        self.both.samples
+    }
+
     fn reckon(&mut self) {
         let enough = self.both.samples >= WARM_UP || cfg!(mutant = "hedge-before-warm-up");
         self.delay = enough.then(|| bound_of(self.both.bucket_at(self.percentile)));
@@ -197,11 +202,10 @@ fn bound_of(bucket: usize) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
     use proptest::prelude::*;
 
     use super::*;
+    use crate::hedge::model::{Call, run};
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -227,88 +231,20 @@ mod tests {
         assert_eq!(bound_of(BUCKETS - 1), Duration::from_micros(1 << 32));
     }
 
-    /// All samples of the two generations, as they are.
-    struct Naive {
-        percentile: f64,
-        half: Duration,
-        until: Instant,
-        young: Vec<Duration>,
-        old: Vec<Duration>,
-    }
-
-    impl Naive {
-        fn advance(&mut self, now: Instant) {
-            let mut turns = VecDeque::new();
-            while now >= self.until + self.half * u32::try_from(turns.len()).unwrap() {
-                turns.push_back(());
-                self.old = std::mem::take(&mut self.young);
-            }
-            match turns.len() {
-                0 => {}
-                1 => self.until += self.half,
-                // Idle for longer than the window: it begins anew.
-                _ => self.until = now + self.half,
-            }
-        }
-
-        fn percentile(&self) -> Option<Duration> {
-            let mut all = [&self.young[..], &self.old].concat();
-            all.sort_unstable();
-            #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss)]
-            #[allow(clippy::cast_possible_truncation)]
-            let rank = (self.percentile * all.len() as f64).ceil() as usize;
-            (all.len() as u64 >= WARM_UP).then(|| all[rank.max(1) - 1])
-        }
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
-        /// The percentile is that of the sorted samples, from just above to 1/16 above.
         #[test]
         fn it_agrees_with_the_sorted_samples(
             percentile in 0.01f64..0.999,
             half in 50u64..400,
             calls in prop::collection::vec((prop::option::weighted(0.7, 0u64..8), any_latency()), 0..900),
         ) {
-            let mut now = time::now();
-            let half = Duration::from_millis(half);
-            let mut histogram = Histogram::new(percentile, half * 2, now);
-            let mut naive =
-                Naive { percentile, half, until: now + half, young: vec![], old: vec![] };
-            for (waited, latency) in calls {
-                if let Some(ms) = waited {
-                    now += Duration::from_millis(ms * ms * ms);
-                    naive.advance(now);
-                }
-                let (anew, latency) = match waited {
-                    Some(_) => (histogram.record(now, latency), latency),
-                    None => (histogram.record_zeros(1), Duration::ZERO),
-                };
-                naive.young.push(latency);
-                prop_assert_eq!(histogram.until(), naive.until);
-                let known = naive.young.len() + naive.old.len();
-                prop_assert_eq!(histogram.both.samples, known as u64);
-                if known < 100 {
-                    prop_assert_eq!(histogram.delay(), None);
-                }
-                let due = known.is_multiple_of(50);
-                prop_assert!(anew || !due);
-                prop_assert_eq!(histogram.left() as usize, 50 - known % 50);
-                if !due {
-                    continue;
-                }
-                match naive.percentile() {
-                    None => prop_assert_eq!(histogram.delay(), None),
-                    Some(exact) => {
-                        let delay = histogram.delay().unwrap();
-                        let longest = Duration::from_micros(u64::from(u32::MAX));
-                        prop_assert!(delay > exact.min(longest), "{delay:?} for {exact:?}");
-                        let bound = (exact * 17 / 16).max(exact + Duration::from_micros(1));
-                        prop_assert!(delay <= bound, "{delay:?} for {exact:?}");
-                    }
-                }
-            }
+            let calls = calls.into_iter().map(|(waited, latency)| Call {
+                waited: waited.map(|ms| Duration::from_millis(ms * ms * ms)),
+                latency,
+            });
+            run(percentile, Duration::from_millis(half), calls);
         }
     }
 

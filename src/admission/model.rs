@@ -1,0 +1,201 @@
+//! The slots against a naive model, a number and a list of who waits: for the tests, and for
+//! `fuzz/`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::admission::{Enqueued, QueueLimit, QueueOrder, Slots, Waiter};
+use crate::time::{self, Instant};
+
+/// What happens to a limit.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)] // No part of the API.
+pub enum Op {
+    /// A call of this partition comes: 0, 1 or 2.
+    Enter(usize),
+    /// The n-th of those in flight leaves.
+    Leave(usize),
+    /// The n-th of those in line gives up.
+    GiveUp(usize),
+    Resize(usize),
+    /// In milliseconds.
+    Wait(u64),
+}
+
+// The clock is a plain function: each test thread has its own time.
+thread_local! {
+    static START: Instant = time::now();
+    static ELAPSED: AtomicU64 = const { AtomicU64::new(0) };
+}
+
+fn clock() -> Instant {
+    let elapsed = ELAPSED.with(|elapsed| elapsed.load(Ordering::Relaxed));
+    START.with(|start| *start) + Duration::from_millis(elapsed)
+}
+
+struct Model {
+    limit: usize,
+    shares: Vec<f64>,
+    len: usize,
+    order: QueueOrder,
+    /// The partition of each call in flight.
+    in_flight: Vec<usize>,
+    /// In the order in which they came: a number, and the partition.
+    line: Vec<(usize, usize)>,
+    standing_since: Option<Instant>,
+}
+
+impl Model {
+    fn admits(&self, partition: usize) -> bool {
+        if self.in_flight.len() < self.limit {
+            return true;
+        }
+        let used = self.in_flight.iter().filter(|p| **p == partition).count();
+        let share = self.shares.get(partition);
+        #[allow(clippy::cast_precision_loss)]
+        let promised = share.map_or(0.0, |share| (self.limit as f64 * share).ceil().max(1.0));
+        #[allow(clippy::cast_precision_loss)]
+        return self.limit > 0 && (used as f64) < promised;
+    }
+
+    /// Serves the line; gives back the numbers of those who were.
+    fn serve(&mut self) -> Vec<usize> {
+        let mut served = Vec::new();
+        loop {
+            let standing =
+                self.standing_since.is_some_and(|at| clock() - at >= Duration::from_millis(100));
+            let backwards = match self.order {
+                QueueOrder::Fifo => false,
+                QueueOrder::Lifo => true,
+                QueueOrder::Adaptive => standing,
+            };
+            let free = self.in_flight.len() < self.limit;
+            let next = match (free, backwards) {
+                (true, true) => self.line.len().checked_sub(1),
+                (true, false) => (!self.line.is_empty()).then_some(0),
+                (false, _) => self.line.iter().position(|(_, p)| self.admits(*p)),
+            };
+            let Some(next) = next else { break };
+            let (number, partition) = self.line.remove(next);
+            self.in_flight.push(partition);
+            served.push(number);
+        }
+        if self.line.is_empty() {
+            self.standing_since = None;
+        }
+        served
+    }
+}
+
+/// The slots and their model, side by side.
+struct Twins {
+    slots: Slots,
+    model: Model,
+    waiters: Vec<(usize, Waiter)>,
+}
+
+impl Twins {
+    fn step(&mut self, number: usize, op: Op) {
+        let Self { slots, model, waiters } = self;
+        match op {
+            Op::Wait(ms) => {
+                ELAPSED.with(|elapsed| elapsed.fetch_add(ms, Ordering::Relaxed));
+            }
+            Op::Enter(partition) => self.enter(number, partition),
+            Op::Leave(n) => {
+                if let Some(leaving) = n.checked_rem(model.in_flight.len()) {
+                    slots.release(model.in_flight.swap_remove(leaving));
+                }
+            }
+            Op::GiveUp(n) => {
+                if let Some(leaving) = n.checked_rem(waiters.len()) {
+                    let (number, waiter) = waiters.swap_remove(leaving);
+                    model.line.retain(|(waiting, _)| *waiting != number);
+                    slots.withdraw(waiter);
+                }
+            }
+            Op::Resize(limit) => {
+                assert_eq!(slots.resize(limit), model.limit);
+                model.limit = limit;
+            }
+        }
+    }
+
+    fn enter(&mut self, number: usize, partition: usize) {
+        let Self { slots, model, waiters } = self;
+        let owed = model.in_flight.len() >= model.limit && model.admits(partition);
+        let expected = if model.line.is_empty() && model.admits(partition) || owed {
+            model.in_flight.push(partition);
+            "admitted"
+        } else if model.line.len() < model.len && model.limit > 0 {
+            model.line.push((number, partition));
+            model.standing_since.get_or_insert_with(clock);
+            "waiting"
+        } else {
+            "full"
+        };
+        let entered = if slots.try_acquire(partition) {
+            "admitted"
+        } else {
+            match slots.enqueue(partition) {
+                Enqueued::Admitted => "admitted",
+                Enqueued::Full => "full",
+                Enqueued::Waiting(waiter) => {
+                    waiters.push((number, waiter));
+                    "waiting"
+                }
+            }
+        };
+        assert_eq!(entered, expected);
+    }
+
+    fn compare(&mut self) {
+        let Self { slots, model, waiters } = self;
+        let mut expected = model.serve();
+        let (granted, waiting): (Vec<_>, Vec<_>) = std::mem::take(waiters)
+            .into_iter()
+            .partition(|(_, waiter)| slots.poll(waiter, Waker::noop()));
+        *waiters = waiting;
+        let mut served: Vec<_> = granted.iter().map(|(number, _)| *number).collect();
+        for (_, waiter) in granted {
+            slots.collect(waiter);
+        }
+        expected.sort_unstable();
+        served.sort_unstable();
+        assert_eq!(served, expected);
+        assert_eq!(slots.in_flight(), model.in_flight.len());
+        assert_eq!(slots.queued(), model.line.len());
+        assert_eq!(slots.limit(), model.limit);
+    }
+}
+
+/// Panics where the slots do otherwise than the model.
+///
+/// # Panics
+///
+/// There.
+pub fn run(
+    limit: usize,
+    (len, order): (usize, QueueOrder),
+    shares: &[f64],
+    ops: impl IntoIterator<Item = Op>,
+) {
+    let queue = QueueLimit { len, order };
+    ELAPSED.with(|elapsed| elapsed.store(0, Ordering::Relaxed));
+    let model = Model {
+        limit,
+        shares: shares.to_vec(),
+        len: queue.len,
+        order: queue.order,
+        in_flight: Vec::new(),
+        line: Vec::new(),
+        standing_since: None,
+    };
+    let slots = Slots::new(limit, queue, shares.to_vec(), clock);
+    let mut twins = Twins { slots, model, waiters: Vec::new() };
+    for (number, op) in ops.into_iter().enumerate() {
+        twins.step(number, op);
+        twins.compare();
+    }
+}

@@ -1,0 +1,24 @@
+//! The cores against their naive models, for `fuzz/` alone: there in tests, and where the compiler
+//! is given `--cfg fuzzing`, as cargo-fuzz does, or `--cfg buttress_fuzz`. No part of the API.
+//!
+//! Each `run` takes a core and its model through the same operations, and panics where they differ.
+
+pub mod slots {
+    pub use crate::admission::model::{Op, run};
+}
+
+pub mod budget {
+    pub use crate::budget::model::{Op, run_unwatched, run_watched};
+}
+
+pub mod circuit_breaker {
+    pub use crate::circuit_breaker::model::{Op, run};
+}
+
+pub mod hedge {
+    pub use crate::hedge::model::{Call, run};
+}
+
+pub mod window {
+    pub use crate::window::model::{Op, run};
+}
