@@ -4,4 +4,5 @@ mod fixture;
 mod foreign;
 mod keeping;
 mod model;
+mod model_tests;
 mod threads;

@@ -1,17 +1,17 @@
-//! Random bodies, caps, drops and interleavings of up to three clones, against a naive model.
+//! Bodies, caps, drops and interleavings of up to three clones, against a naive model. `fuzz/` drives
+//! it too.
 
 use buttress::http::{Replay, ReplayBody};
 use bytes::Bytes;
 use http_body::Body;
-use proptest::prelude::*;
 
-use super::fixture::{Got, Line, Script, Turn, poll, trailers};
+use super::fixture::{Got, Line, Script, Turn, poll};
 use crate::support::Hand;
 
-const CLONES: usize = 3;
+pub(crate) const CLONES: usize = 3;
 
 #[derive(Clone, Debug)]
-enum Op {
+pub(crate) enum Op {
     Poll(usize),
     Clone(usize),
     Drop(usize),
@@ -182,51 +182,21 @@ impl Run {
     }
 }
 
-fn turns() -> impl Strategy<Value = Vec<Turn>> {
-    let frame = prop_oneof![
-        3 => (0..6_usize).prop_map(|length| Turn::Data(Bytes::from(vec![b'x'; length]))),
-        2 => Just(Turn::Wait),
-    ];
-    let end = prop_oneof![
-        3 => Just(None),
-        1 => Just(Some(Turn::Fail)),
-        1 => Just(Some(Turn::Trailers(trailers("7")))),
-    ];
-    (prop::collection::vec(frame, 0..12), end).prop_map(|(mut turns, end)| {
-        turns.extend(end);
-        // Frames that differ, so that one in place of another is seen.
-        for (number, turn) in (b'a'..).zip(&mut turns) {
-            if let Turn::Data(data) = turn {
-                *data = Bytes::from(vec![number; data.len()]);
-            }
-        }
-        turns
-    })
+/// Panics where the body does otherwise than the model.
+pub(crate) fn run(turns: &[Turn], cap: usize, says_its_end: bool, ops: &[Op]) {
+    let mut run = Run::new(turns, cap, says_its_end);
+    run.compare();
+    for op in ops {
+        run.step(op);
+    }
+    run.finish();
 }
 
-fn op() -> impl Strategy<Value = Op> {
-    prop_oneof![
-        6 => (0..CLONES).prop_map(Op::Poll),
-        2 => (0..CLONES).prop_map(Op::Clone),
-        1 => (0..CLONES).prop_map(Op::Drop),
-        3 => Just(Op::Fire),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-    #[test]
-    fn it_does_as_the_model(
-        turns in turns(),
-        cap in 0..30_usize,
-        says_its_end in any::<bool>(),
-        ops in prop::collection::vec(op(), 0..40),
-    ) {
-        let mut run = Run::new(&turns, cap, says_its_end);
-        run.compare();
-        for op in &ops {
-            run.step(op);
+/// Frames that differ, so that one in place of another is seen.
+pub(crate) fn tell_apart(turns: &mut [Turn]) {
+    for (number, turn) in (b'a'..).zip(turns) {
+        if let Turn::Data(data) = turn {
+            *data = Bytes::from(vec![number; data.len()]);
         }
-        run.finish();
     }
 }

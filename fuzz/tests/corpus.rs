@@ -1,0 +1,22 @@
+//! Replays the corpus of every target: inputs made by hand, and what fuzzing has found.
+
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn every_input_of_every_target_holds() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for (target, run) in buttress_fuzz::TARGETS {
+        let folder = corpus.join(target);
+        let mut inputs: Vec<_> = fs::read_dir(&folder)
+            .unwrap_or_else(|error| panic!("no corpus for {target}: {error}"))
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        inputs.sort();
+        assert!(inputs.len() >= 10, "{target}: only {} inputs", inputs.len());
+        for input in inputs {
+            println!("{}", input.display());
+            run(&fs::read(input).unwrap());
+        }
+    }
+}
