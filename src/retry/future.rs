@@ -155,7 +155,8 @@ where
 
     /// The deadline has passed before the attempt could be sent.
     fn too_late(&mut self) -> S::Error {
-        let rejected = Shared::too_late(self.permit);
+        let seen = self.session().was_seen();
+        let rejected = Shared::too_late(self.permit, seen);
         self.end();
         S::Error::from(rejected)
     }

@@ -147,8 +147,9 @@ impl<P> Shared<P> {
         })
     }
 
-    /// The end of a call whose next attempt did not get ready before the deadline.
-    pub(super) fn too_late(permit: &mut Permit<Self>) -> Rejected {
+    /// The end of a call whose next attempt did not get ready before the deadline. `seen`, if the
+    /// service may have seen one of those before it.
+    pub(super) fn too_late(permit: &mut Permit<Self>, seen: bool) -> Rejected {
         let rejected = match permit.release() {
             Some((shared, _)) => {
                 shared.budget.leave();
@@ -156,8 +157,7 @@ impl<P> Shared<P> {
             }
             None => Rejected::new(Reason::DeadlineExceeded),
         };
-        // The attempts before it were sent.
-        rejected.dispatched(true)
+        rejected.dispatched(seen)
     }
 }
 

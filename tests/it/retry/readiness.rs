@@ -1,7 +1,8 @@
 //! Which instance is called, when it is ready, and what becomes of a wait for it.
 
 use super::*;
-use crate::support::{Ask, Ledger, Mock, call as call_by_hand, poll_once, ready, refusal};
+use crate::support::{Ask, Fault, Ledger, Mock, call as call_by_hand, poll_once, ready, refusal};
+use buttress::classify_fn;
 use buttress::observe::EventKind;
 use buttress::retry::{Budget, Idempotent};
 
@@ -90,6 +91,23 @@ async fn a_wait_for_readiness_ends_at_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wait_that_ends_at_the_deadline_says_whether_an_attempt_before_it_was_sent() {
+    for (first, sent) in [(Ask::Refuse(Reason::CircuitOpen), false), (Ask::Fail(1), true)] {
+        let mock = Mock::new();
+        let watch = mock.watch();
+        let policy = Due(Some(Deadline::after(300 * MS)));
+        let any_error = classify_fn(|_: Result<&u32, &Fault>| Class::Transient);
+        let mut service = soon(policy).classify(any_error).build().layer(mock);
+        let mut call = call_by_hand(&mut service, first);
+        assert!(poll_once(&mut call).is_pending());
+        watch.stall();
+        let refused = refusal((&mut call).await);
+        assert_eq!(refused.reason(), Reason::DeadlineExceeded);
+        assert_eq!(refused.was_dispatched(), sent, "after {first:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_that_fails_to_get_ready_is_tried_again_with_a_fresh_clone() {
     let mock = Mock::new();
     let watch = mock.watch();
@@ -103,7 +121,7 @@ async fn a_service_that_fails_to_get_ready_is_tried_again_with_a_fresh_clone() {
     tokio::time::sleep(15 * MS).await;
     watch.unstall();
     let outcome = call.await.unwrap();
-    assert_eq!(outcome, Err(crate::support::Fault::Broken(1)));
+    assert_eq!(outcome, Err(Fault::Broken(1)));
     // Four attempts, of which one failed to get ready and was not sent.
     assert_eq!(watch.called().len(), 1 + 3);
 }
@@ -119,7 +137,7 @@ async fn a_failure_to_get_ready_is_the_outcome_where_no_attempt_is_left_and_is_r
     assert!(poll_once(&mut call).is_pending());
     assert!(budget.available() < 1.0, "paid for");
     watch.fail_readiness(9);
-    assert_eq!((&mut call).await, Err(crate::support::Fault::Broken(9)));
+    assert_eq!((&mut call).await, Err(Fault::Broken(9)));
     assert!((budget.available() - 1.0).abs() < 1e-9, "and given back");
 }
 
@@ -188,6 +206,6 @@ async fn what_failed_to_get_ready_provably_was_not_sent_and_stays_as_fit_as_it_w
     tokio::time::sleep(15 * MS).await;
     watch.unstall();
     // It was sent once more after that, and then the policy said no.
-    assert_eq!(call.await.unwrap(), Err(crate::support::Fault::Broken(1)));
+    assert_eq!(call.await.unwrap(), Err(Fault::Broken(1)));
     assert_eq!(watch.called().len(), 2);
 }
