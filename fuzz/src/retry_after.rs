@@ -50,9 +50,9 @@ fn read(value: &HeaderValue, date: Option<&HeaderValue>) {
 
 fn class_by_status(status: u16) -> Class {
     match status {
-        100..400 => Class::Success,
-        400..500 | 501 | 505 if status != 408 => Class::Permanent,
-        _ => Class::Transient,
+        ..400 => Class::Success,
+        408 | 500 | 502..=504 | 506.. => Class::Transient,
+        _ => Class::Permanent,
     }
 }
 

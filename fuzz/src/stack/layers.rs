@@ -52,12 +52,16 @@ struct Plan<'a, 'b> {
     inner: Stack,
 }
 
-/// A layer over the stack so far. `guesses`, if it may say that a call was sent that was not.
+/// A layer over the stack so far.
 struct Made {
     kind: &'static str,
     stack: Stack,
     handle: Handle,
+    /// It may say that a call was sent that was not: one that waits further in, for one.
     guesses: bool,
+    /// It makes other instances ready, and answers with the error of one that is not to be had:
+    /// whoever gets that cannot know that the call was not sent.
+    hides: bool,
 }
 
 impl Layers {
@@ -72,6 +76,7 @@ impl Layers {
             let made = plan.make();
             exact &= !made.guesses;
             stack = BoxCloneService::new(Tap::new(made.stack, world, &calls, exact));
+            exact &= !made.hides;
             known.push(Known { kind: made.kind, calls, books, handle: made.handle });
         }
         Self { stack, known }
@@ -100,7 +105,13 @@ impl Layers {
         sleep(operation.after).await;
         let Some(number) = operation.layer.checked_rem(self.known.len()) else { return };
         match (&self.known[number].handle, operation.action) {
-            (Handle::Bulkhead(handle), action) => handle.resize(action),
+            (Handle::Bulkhead(handle), 0) => {
+                // For a while: nobody else would ever serve those that wait.
+                handle.resize(0);
+                sleep(operation.after).await;
+                handle.resize(1);
+            }
+            (Handle::Bulkhead(handle), limit) => handle.resize(limit),
             (Handle::Breaker(handle), 0) => handle.force_open("fuzz"),
             (Handle::Breaker(handle), 1) => handle.disable(),
             (Handle::Breaker(handle), 2) => handle.auto(),
@@ -167,7 +178,7 @@ impl Plan<'_, '_> {
         <L::Service as Service<Call>>::Future: Send,
     {
         let stack = BoxCloneService::new(layer.layer(inner));
-        Made { kind, stack, handle, guesses: false }
+        Made { kind, stack, handle, guesses: false, hides: false }
     }
 
     fn retry(self) -> Made {
@@ -182,7 +193,7 @@ impl Plan<'_, '_> {
             .seed(1)
             .observe(books)
             .build();
-        Self::over(inner, "retry", &layer, Handle::None)
+        Made { hides: true, ..Self::over(inner, "retry", &layer, Handle::None) }
     }
 
     fn hedge(self) -> Made {
@@ -197,7 +208,7 @@ impl Plan<'_, '_> {
             .budget(shared.unwrap_or_else(|| budget(bytes)))
             .observe(books)
             .build();
-        Self::over(inner, "hedge", &layer, Handle::None)
+        Made { hides: true, ..Self::over(inner, "hedge", &layer, Handle::None) }
     }
 
     fn breaker(self) -> Made {
@@ -261,11 +272,11 @@ impl Plan<'_, '_> {
                 layer.partition(|call: &Call| call.body().len().is_multiple_of(2), [(true, 0.5)]);
             let layer = layer.build();
             let handle = Handle::Bulkhead(layer.handle());
-            return Self::over(inner, "partitions", &layer, handle);
+            return Made { hides: true, ..Self::over(inner, "partitions", &layer, handle) };
         }
         let layer = layer.build();
         let handle = Handle::Bulkhead(layer.handle());
-        Self::over(inner, "queue", &layer, handle)
+        Made { hides: true, ..Self::over(inner, "queue", &layer, handle) }
     }
 
     fn timeout(self) -> Made {
