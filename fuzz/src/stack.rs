@@ -11,6 +11,7 @@
 
 mod books;
 mod layers;
+mod policy;
 mod service;
 mod tap;
 

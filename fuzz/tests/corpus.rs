@@ -20,3 +20,17 @@ fn every_input_of_every_target_holds() {
         }
     }
 }
+
+/// Run from elsewhere, cargo does not see the configuration of this folder, which brings the models.
+#[cfg(not(any(fuzzing, buttress_fuzz)))]
+#[test]
+fn the_inputs_of_the_models_hold_too() {
+    let here = std::process::Command::new(env!("CARGO"))
+        .args(["test", "--locked"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        // What is set there would take the place of the configuration.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .status();
+    assert!(here.unwrap().success(), "as `cargo test` in fuzz/ says");
+}

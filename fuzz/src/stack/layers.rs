@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use buttress::bulkhead::{self, BulkheadLayer, QueueOrder};
 use buttress::circuit_breaker::{self, CircuitBreakerLayer, Window};
+use buttress::classify_fn;
 use buttress::hedge::{Delay, HedgeLayer};
-use buttress::retry::{Attempt, Backoff, Budget, Hint, Policy, RetryLayer};
+use buttress::retry::{Backoff, Budget, RetryLayer};
 use buttress::timeout::{
-    Deadline, DeadlineLayer, FromRequest, Handle as Detached, PropagateDeadlineLayer, TimeoutLayer,
+    DeadlineLayer, FromRequest, Handle as Detached, PropagateDeadlineLayer, TimeoutLayer,
 };
-use buttress::{Class, Error, classify_fn};
 use tokio::time::sleep;
 use tower::util::BoxCloneService;
 use tower::{Layer, Service};
 
 use super::books::{Books, Sums};
-use super::service::{Broken, World};
+use super::policy::{Again, class_of};
+use super::service::World;
 use super::tap::Tap;
 use super::{Call, Failure, Stack, ms};
 use crate::bytes::Bytes;
@@ -339,68 +340,5 @@ fn budget(bytes: &mut Bytes<'_>) -> Budget {
         1 => Budget::ratio(0.2).at_least(0),
         2 => Budget::in_flight(0.5).at_least(1),
         _ => Budget::tokens(4, 0.5),
-    }
-}
-
-fn class_of(outcome: Result<&(), &Failure>) -> Class {
-    match outcome {
-        Ok(()) => Class::Success,
-        Err(Error::Service(Broken::Down)) => Class::Transient,
-        Err(Error::Service(Broken::Overloaded(hint))) => Class::Overload { retry_after: *hint },
-        Err(Error::Rejected(_)) => Class::Ignore,
-    }
-}
-
-/// A policy that tries again more than is wise.
-#[allow(clippy::struct_excessive_bools)] // Choices.
-struct Again {
-    /// Refusals too.
-    refusals: bool,
-    only_once: bool,
-    stops: bool,
-    marks: bool,
-}
-
-impl Again {
-    fn new(bytes: &mut Bytes<'_>) -> Self {
-        let set = bytes.byte();
-        Self {
-            refusals: set & 1 != 0,
-            only_once: set & 2 != 0,
-            stops: set & 4 != 0,
-            marks: set & 8 != 0,
-        }
-    }
-}
-
-impl Policy<Call, (), Failure> for Again {
-    fn clone_request(&self, call: &Call) -> Option<Call> {
-        (!self.only_once).then(|| call.clone())
-    }
-
-    fn classify(&self, outcome: Result<&(), &Failure>) -> Class {
-        match outcome {
-            Err(Error::Rejected(_)) if self.refusals => Class::Transient,
-            outcome => class_of(outcome),
-        }
-    }
-
-    fn hint(&self, _: Result<&(), &Failure>, class: Class) -> Hint {
-        match class {
-            Class::Overload { .. } if self.stops => Hint::Stop,
-            Class::Overload { retry_after: Some(wait) } if wait > ms(50_000) => Hint::Exactly(wait),
-            Class::Overload { retry_after: Some(wait) } => Hint::AtLeast(wait),
-            _ => Hint::None,
-        }
-    }
-
-    fn deadline(&self, call: &Call) -> Option<Deadline> {
-        call.extensions().get().copied()
-    }
-
-    fn mark(&self, call: &mut Call, attempt: Attempt) {
-        if self.marks {
-            call.extensions_mut().insert(attempt);
-        }
     }
 }
