@@ -140,7 +140,8 @@ fn slots_op(byte: u8, bytes: &mut Bytes<'_>) -> models::slots::Op {
     use models::slots::Op;
     let nth = usize::from(byte >> 3);
     match byte & 7 {
-        0..=2 => Op::Enter(nth % 3),
+        0 | 1 => Op::Enter(nth % 3),
+        2 => Op::Collect(nth),
         3 | 4 => Op::Leave(nth),
         5 => Op::GiveUp(nth),
         6 => Op::Resize(nth % 6),

@@ -10,6 +10,7 @@ fn op() -> impl Strategy<Value = Op> {
         8 => (0usize..3).prop_map(Op::Enter),
         6 => any::<usize>().prop_map(Op::Leave),
         3 => any::<usize>().prop_map(Op::GiveUp),
+        4 => any::<usize>().prop_map(Op::Collect),
         1 => (0usize..6).prop_map(Op::Resize),
         2 => prop_oneof![Just(50), Just(100), 0u64..300].prop_map(Op::Wait),
     ]

@@ -58,7 +58,7 @@ impl Naive {
         if known < 100 {
             assert_eq!(delay, None);
         }
-        if let (true, Some(exact)) = (due, self.percentile()) {
+        if let Some(exact) = due.then(|| self.percentile()).flatten() {
             let delay = delay.expect("enough is known");
             let longest = Duration::from_micros(u64::from(u32::MAX));
             assert!(delay > exact.min(longest), "{delay:?} for {exact:?}");
