@@ -49,6 +49,7 @@ fn breaker(bytes: &mut Bytes<'_>) -> Config {
     config.open_for_at_most = Some(ms(4_000));
     config.probes = few(bytes, 4);
     config.close_after = few(bytes, 4);
+    config.ramp = (set & 32 != 0).then(|| ms(1 + bytes.number(5_000)));
     config.half_open_for = (set & 16 != 0).then(|| ms(1 + bytes.number(5_000)));
     config
 }
@@ -61,7 +62,10 @@ fn breaker_op(byte: u8, bytes: &mut Bytes<'_>) -> models::circuit_breaker::Op {
         1 => Op::Wait(nth.into()),
         2 | 3 => Op::Admit,
         4 | 5 => Op::Settle(nth.into(), class(bytes), bytes.number(600)),
-        6 => Op::Abandon(nth.into()),
+        6 if nth < 8 => Op::Abandon(nth.into()),
+        6 if nth < 16 => Op::Begin((nth - 8).into()),
+        6 if nth < 24 => Op::GiveBack((nth - 16).into()),
+        6 => Op::Reserve,
         _ => match nth {
             0 => Op::ForceOpen,
             1 => Op::Disable,

@@ -27,6 +27,9 @@ fn op() -> impl Strategy<Value = Op> {
         20 => Just(Op::Admit),
         20 => (any::<usize>(), class(), 0u64..600).prop_map(|(n, class, ms)| Op::Settle(n, class, ms)),
         3 => any::<usize>().prop_map(Op::Abandon),
+        4 => Just(Op::Reserve),
+        3 => any::<usize>().prop_map(Op::Begin),
+        1 => any::<usize>().prop_map(Op::GiveBack),
         1 => Just(Op::Read),
     ]
 }
@@ -56,21 +59,21 @@ fn config() -> impl Strategy<Value = Config> {
         prop::option::of(1u32..5),
         prop::option::of((100u64..400, 0.05f64..=1.0)),
     );
-    (window, trips, 1u32..12, 1u32..4, 1u32..4, prop::option::of(50u64..5_000)).prop_map(
-        |(window, (rate, consecutive, slow), minimum_calls, probes, close_after, half_open)| {
-            Config {
-                failure_rate: rate,
-                consecutive_failures: consecutive,
-                slow_calls: slow.map(|(ms, rate)| SlowCalls::new(ms_of(ms), rate)),
-                window,
-                minimum_calls,
-                open_for: ms_of(500),
-                open_for_at_most: Some(ms_of(4_000)),
-                probes,
-                close_after,
-                half_open_for: half_open.map(ms_of),
-                ..Config::default()
-            }
+    let times = (prop::option::of(50u64..5_000), prop::option::weighted(0.2, 1u64..5_000));
+    (window, trips, 1u32..12, 1u32..4, 1u32..4, times).prop_map(
+        |(window, (rate, consecutive, slow), minimum_calls, probes, close_after, times)| Config {
+            failure_rate: rate,
+            consecutive_failures: consecutive,
+            slow_calls: slow.map(|(ms, rate)| SlowCalls::new(ms_of(ms), rate)),
+            window,
+            minimum_calls,
+            open_for: ms_of(500),
+            open_for_at_most: Some(ms_of(4_000)),
+            probes,
+            close_after,
+            half_open_for: times.0.map(ms_of),
+            ramp: times.1.map(ms_of),
+            ..Config::default()
         },
     )
 }

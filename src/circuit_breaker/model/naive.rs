@@ -22,8 +22,18 @@ pub(super) struct Model {
     pub(super) streak: u32,
     pub(super) openings: u32,
     pub(super) until: Instant,
-    pub(super) probes: Vec<(Ticket, Instant)>,
+    pub(super) probes: Vec<Probe>,
+    /// Closed by itself, and not by an operator: the share that is admitted grows.
+    pub(super) ramping: bool,
     pub(super) succeeded: u32,
+}
+
+/// A call, or with gate mode a slot that is kept for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Probe {
+    pub(super) ticket: Ticket,
+    pub(super) since: Instant,
+    pub(super) reserved: bool,
 }
 
 impl Model {
@@ -40,6 +50,7 @@ impl Model {
             openings: 0,
             until: now,
             probes: Vec::new(),
+            ramping: false,
             succeeded: 0,
         }
     }
@@ -51,6 +62,7 @@ impl Model {
         self.probes.clear();
         self.succeeded = 0;
         self.recorded = 0;
+        self.ramping = false;
     }
 
     pub(super) fn close(&mut self, now: Instant) {
@@ -58,6 +70,13 @@ impl Model {
         self.origin = now;
         self.streak = 0;
         self.enter(Phase::Closed, now);
+        self.ramping = self.config.ramp.is_some();
+    }
+
+    /// While the share that is admitted grows: how long it still does.
+    pub(super) fn ramps_for(&self, now: Instant) -> Option<Duration> {
+        let ramp = self.config.ramp.filter(|_| self.ramping)?;
+        (now - self.since < ramp).then(|| ramp - (now - self.since))
     }
 
     /// Opens, and takes over the drawn end once it has been found to be within its bounds.
@@ -82,12 +101,46 @@ impl Model {
     }
 
     pub(super) fn pass_time(&mut self, now: Instant, machine: &mut Machine) {
-        let limit = self.config.half_open_for.unwrap_or(self.config.open_for);
-        if let Some(due) = self.probes.iter().map(|(_, since)| *since + limit).min()
+        let limit = self.half_open_for();
+        self.probes.retain(|probe| !probe.reserved || probe.since + limit > now);
+        let calls = self.probes.iter().filter(|probe| !probe.reserved);
+        if let Some(due) = calls.map(|probe| probe.since + limit).min()
             && due <= now
         {
             self.open(due, None, machine);
         }
+    }
+
+    /// A call comes; an open circuit whose time is over is half open by that.
+    pub(super) fn admits(&mut self, now: Instant) -> bool {
+        if self.phase == Phase::Open && self.until <= now {
+            self.enter(Phase::HalfOpen, now);
+        }
+        match self.phase {
+            Phase::Closed | Phase::Disabled => true,
+            Phase::Open | Phase::ForcedOpen => false,
+            Phase::HalfOpen => self.probes.len() < self.config.probes as usize,
+        }
+    }
+
+    /// How long a call that is not admitted is told to wait.
+    pub(super) fn refused_for(&self, now: Instant) -> Option<Duration> {
+        match self.phase {
+            Phase::Open => Some(self.until - now),
+            Phase::HalfOpen => {
+                let oldest = self.probes.iter().map(|probe| probe.since).min()?;
+                Some(oldest + self.half_open_for() - now)
+            }
+            _ => None,
+        }
+    }
+
+    fn half_open_for(&self) -> Duration {
+        self.config.half_open_for.unwrap_or(self.config.open_for)
+    }
+
+    pub(super) fn take_back(&mut self, ticket: Ticket) {
+        self.probes.retain(|probe| probe.ticket != ticket);
     }
 
     pub(super) fn totals(&self, now: Instant) -> (u64, u64, u64) {
@@ -140,14 +193,14 @@ impl Model {
         machine: &mut Machine,
     ) {
         if class == Class::Ignore {
-            self.probes.retain(|(probe, _)| *probe != ticket);
+            self.take_back(ticket);
             return;
         }
         let failed = matches!(class, Class::Transient | Class::Overload { .. });
         let slow = self.config.slow_calls.is_some_and(|limit| latency > limit.longer_than);
         let hint = if let Class::Overload { retry_after } = class { retry_after } else { None };
         if let Role::Probe(_) = ticket.role {
-            self.probes.retain(|(probe, _)| *probe != ticket);
+            self.take_back(ticket);
             if failed || slow {
                 self.open(now, hint, machine);
             } else {
