@@ -5,8 +5,11 @@
 use proptest::prelude::*;
 
 use crate::budget::ONE;
+use crate::budget::in_flight::InFlight;
 use crate::budget::model::{Model, Op, PER, WIDTH, run_unwatched, run_watched};
 use crate::budget::ring::SPAN;
+use crate::budget::tokens::{Settings, Tokens};
+use crate::classify::Class;
 
 fn op() -> impl Strategy<Value = Op> {
     let wait = prop_oneof![
@@ -105,4 +108,88 @@ fn a_slot_that_can_book_no_more_refuses() {
     assert_eq!(window.balance(0), floor - passed * one);
     assert!(window.withdraw(1).is_some(), "the next slot is empty");
     assert_eq!(window.balance(SPAN + 2), floor);
+}
+
+/// What an attempt does to the tokens, by gRFC A6 and the costs.
+fn change(settings: &Settings, class: Class) -> i64 {
+    match class {
+        Class::Success => settings.ratio,
+        Class::Transient => -settings.transient,
+        Class::Overload { .. } => -settings.overload,
+        _ => 0,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// The count is the whole history added up, inside its bounds; more than half lets pass.
+    #[test]
+    fn the_tokens_are_the_sum_of_their_history(
+        (max, ratio) in (1i64..20, 1i64..30_000),
+        (transient, overload) in (0i64..5, 1i64..5),
+        classes in prop::collection::vec(0usize..5, 1..200),
+    ) {
+        let one = i64::from(ONE);
+        let settings = || Settings {
+            max: max * one,
+            ratio,
+            transient: transient * one,
+            overload: overload * one,
+        };
+        let (tokens, mut count) = (Tokens::new(settings()), max * one);
+        for class in classes {
+            let class = [
+                Class::Success,
+                Class::Transient,
+                Class::Overload { retry_after: None },
+                Class::Permanent,
+                Class::Ignore,
+            ][class];
+            tokens.judged(class);
+            count = (count + change(&settings(), class)).clamp(0, max * one);
+            prop_assert_eq!(tokens.allows(), 2 * count > max * one);
+            // Failures by which none is left: by overloads, where transient ones cost nothing.
+            let cost = if transient > 0 { transient } else { overload } * one;
+            let failures = (0..).find(|n| 2 * (count - n * cost) <= max * one).unwrap();
+            prop_assert_eq!(tokens.balance(), failures * one);
+        }
+    }
+
+    /// What is in flight is what has begun and not ended, and no attempt passes beyond the ratio.
+    #[test]
+    fn attempts_in_flight_are_those_that_began_and_did_not_end(
+        ratio in prop_oneof![Just(2_000u32), 1u32..30_000],
+        at_least in 0u32..4,
+        ops in prop::collection::vec(0..8, 1..200),
+    ) {
+        let budget = InFlight::new(ratio, at_least);
+        let (mut originals, mut further) = (0u64, 0u64);
+        for op in ops {
+            let limit = (originals * u64::from(ratio)).max(u64::from(at_least) * u64::from(ONE));
+            match op {
+                0..=2 => {
+                    budget.enter();
+                    originals += 1;
+                }
+                3 if originals > 0 => {
+                    budget.leave();
+                    originals -= 1;
+                }
+                4..=6 => {
+                    let passes = (further + 1) * u64::from(ONE) <= limit;
+                    prop_assert_eq!(budget.withdraw(), passes);
+                    further += u64::from(passes);
+                }
+                7 if further > 0 => {
+                    budget.end();
+                    further -= 1;
+                }
+                _ => {}
+            }
+            let limit = (originals * u64::from(ratio)).max(u64::from(at_least) * u64::from(ONE));
+            let left = limit.saturating_sub(further * u64::from(ONE));
+            prop_assert_eq!(budget.balance(), left);
+        }
+    }
 }
