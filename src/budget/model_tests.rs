@@ -151,7 +151,7 @@ proptest! {
             prop_assert_eq!(tokens.allows(), 2 * count > max * one);
             // Failures by which none is left: by overloads, where transient ones cost nothing.
             let cost = if transient > 0 { transient } else { overload } * one;
-            let failures = (0..).find(|n| 2 * (count - n * cost) <= max * one).unwrap();
+            let failures = (0..=max).find(|n| 2 * (count - n * cost) <= max * one).unwrap();
             prop_assert_eq!(tokens.balance(), failures * one);
         }
     }

@@ -76,7 +76,7 @@ impl Model {
     /// While the share that is admitted grows: how long it still does.
     pub(super) fn ramps_for(&self, now: Instant) -> Option<Duration> {
         let ramp = self.config.ramp.filter(|_| self.ramping)?;
-        (now - self.since < ramp).then(|| ramp - (now - self.since))
+        ramp.checked_sub(now - self.since).filter(|left| !left.is_zero())
     }
 
     /// Opens, and takes over the drawn end once it has been found to be within its bounds.
