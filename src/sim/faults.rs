@@ -1,5 +1,6 @@
 //! What goes wrong, when, and where: data.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -163,6 +164,24 @@ pub enum FaultKind {
     },
     /// Stands still.
     Pause,
+}
+
+/// What the server is: "10 times slower", "without 90 % of its workers".
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Of 0.07 * 100, what was meant.
+        let percent = |share: f64| (share * 1e4).round() / 1e2;
+        match *self {
+            Self::Slow { factor } => write!(f, "{factor} times slower"),
+            Self::LoseWorkers { share } => write!(f, "without {} % of its workers", percent(share)),
+            Self::Crash => f.write_str("crashed"),
+            Self::Silence => f.write_str("silent"),
+            Self::Errors { share } => write!(f, "failing {} %", percent(share)),
+            Self::Partition => f.write_str("cut off"),
+            Self::LoseReplies { share } => write!(f, "losing {} % of its replies", percent(share)),
+            Self::Pause => f.write_str("paused"),
+        }
+    }
 }
 
 /// How a server is at one moment: all faults of that moment together.

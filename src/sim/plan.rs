@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clients::Clients;
 use super::faults::Faults;
+use super::report::Incident;
 use super::server::Server;
 use crate::serde::duration;
 
@@ -93,19 +94,33 @@ impl Plan {
     /// When the first fault or spike begins.
     #[must_use]
     pub fn trigger_begin(&self) -> Option<Duration> {
-        let faults = self.faults.0.iter().map(|fault| fault.from);
-        faults.chain(self.spikes().map(|spike| spike.from)).min()
+        self.incidents().iter().map(|incident| incident.from).min()
     }
 
     /// When the last fault or spike ends.
     #[must_use]
     pub fn trigger_end(&self) -> Option<Duration> {
-        let spikes = self.spikes().map(super::Spike::until);
-        self.faults.end().into_iter().chain(spikes).max()
+        self.incidents().iter().map(|incident| incident.until).max()
     }
 
-    fn spikes(&self) -> impl Iterator<Item = super::Spike> {
-        self.clients.values().flat_map(|clients| clients.spikes.iter().copied())
+    /// All faults and spikes, by their begin.
+    #[must_use]
+    pub fn incidents(&self) -> Vec<Incident> {
+        let faults = self.faults.0.iter().map(|fault| Incident {
+            what: format!("{} {}", fault.server, fault.kind),
+            from: fault.from,
+            until: fault.until(),
+        });
+        let spikes = self.clients.iter().flat_map(|(name, clients)| {
+            clients.spikes.iter().map(move |spike| Incident {
+                what: format!("{name} sends {} times as much", spike.factor),
+                from: spike.from,
+                until: spike.until(),
+            })
+        });
+        let mut all: Vec<_> = faults.chain(spikes).collect();
+        all.sort_by_key(|incident| incident.from);
+        all
     }
 
     /// What cannot be meant, if anything.

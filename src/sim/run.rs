@@ -81,6 +81,7 @@ impl Sim {
             events: book.events,
             ran_for: plan.run_for,
             trigger: from.zip(until).map(|(from, until)| Trigger { from, until }),
+            incidents: plan.incidents(),
             no_load: plan.servers.values().map(|server| server.latency.mean()).sum(),
             clients: plan.clients.keys().cloned().zip(book.clients).collect(),
             servers,

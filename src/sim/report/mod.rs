@@ -18,9 +18,9 @@ use super::record::MOMENT;
 use crate::observe::EventKind;
 use crate::serde::duration;
 
-/// What a run came to. Shown as text by `Display`; see [`json`](Self::json) and
-/// [`svg`](Self::svg).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// What a run came to: for people as text by `Display` and as a picture by [`svg`](Self::svg), for
+/// programs as [`json`](Self::json).
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
     /// The seed of the run.
@@ -30,12 +30,12 @@ pub struct Report {
     /// How many events the trace has.
     pub events: u64,
     /// How long clients sent.
-    #[serde(with = "duration")]
     pub ran_for: Duration,
     /// From the begin of the first fault or spike to the end of the last.
     pub trigger: Option<Trigger>,
+    /// Each fault and spike, by its begin.
+    pub incidents: Vec<Incident>,
     /// How long a request takes that meets nobody: the unit of [`slowdown`](Self::slowdown).
-    #[serde(with = "duration")]
     pub no_load: Duration,
     /// What clients got, by the name of their group.
     pub clients: BTreeMap<String, ClientReport>,
@@ -59,6 +59,20 @@ pub struct Trigger {
     #[serde(with = "duration")]
     pub from: Duration,
     /// When the last ends.
+    #[serde(with = "duration")]
+    pub until: Duration,
+}
+
+/// A fault or a spike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Incident {
+    /// Whom it befalls, and what it is, in words.
+    pub what: String,
+    /// When it begins.
+    #[serde(with = "duration")]
+    pub from: Duration,
+    /// When it ends.
     #[serde(with = "duration")]
     pub until: Duration,
 }
@@ -134,7 +148,11 @@ impl Report {
     /// [`latency`](Self::latency) in units of what a request takes that meets nobody.
     #[must_use]
     pub fn slowdown(&self, share: f64) -> f64 {
-        self.latency(share).as_secs_f64() / self.no_load.as_secs_f64().max(f64::MIN_POSITIVE)
+        self.in_no_loads(self.latency(share))
+    }
+
+    fn in_no_loads(&self, latency: Duration) -> f64 {
+        latency.as_secs_f64() / self.no_load.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
     /// How many requests the layers refused, by reason.
