@@ -31,7 +31,8 @@ pub use latency::Latency;
 pub use plan::{Plan, PlanError};
 pub use record::Observer;
 pub use report::{
-    ClientMoment, ClientReport, Incident, LayerReport, Report, ServerMoment, ServerReport, Trigger, Violation,
+    ClientMoment, ClientReport, Incident, LayerReport, Report, ServerMoment, ServerReport, Trigger,
+    Violation,
 };
 pub use request::{Failure, Failures, FindFailure, Request, Response, RetryPolicy};
 pub use run::Sim;

@@ -24,6 +24,8 @@ mod replay;
 mod retry;
 #[cfg(feature = "serde")]
 mod serde;
+#[cfg(feature = "sim")]
+mod sim_report;
 mod spec;
 mod support;
 mod timeout;

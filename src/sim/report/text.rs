@@ -65,14 +65,14 @@ impl Report {
         let offered = self.offered();
         writeln!(
             f,
-            "goodput   {goodput:.2} % of {offered} requests, {of_oracle:.2} % of an oracle's"
+            "goodput   {goodput:.2} % of {offered} requests, {of_oracle:.2} % of what was possible"
         )?;
         let recovered = self.recovered_after();
         match (self.trigger, recovered) {
             (None, Some(Duration::ZERO)) => writeln!(f, "recovery  well throughout"),
-            (None, Some(after)) => writeln!(f, "recovery  well from {} on", format_duration(after)),
+            (None, Some(after)) => writeln!(f, "recovery  well from {} s on", after.as_secs_f64()),
             (Some(_), Some(after)) => {
-                writeln!(f, "recovery  {} after the end of the trigger", format_duration(after))
+                writeln!(f, "recovery  {} s after the end of the trigger", after.as_secs_f64())
             }
             (_, None) => writeln!(f, "recovery  none by the end of the run"),
         }
@@ -101,7 +101,7 @@ impl Report {
         for (name, share) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
             let latency = client.latency(share);
             let (ms, times) = (latency.as_secs_f64() * 1e3, self.in_no_loads(latency));
-            writeln!(f, "  {name:<20}{ms:>10.1} ms, {times:.1} times that without load")?;
+            writeln!(f, "  {name:<24}{ms:>10.1} ms, {times:.1} times that without load")?;
         }
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Report {
         row("cancelled", server.cancelled)?;
         row("unheard", server.unheard)?;
         row("unfinished", server.unfinished)?;
-        writeln!(f, "  {:<20}{amplification:>10.2} attempts for each request", "amplification")
+        writeln!(f, "  {:<24}{amplification:>10.2} attempts for each request", "amplification")
     }
 }
 
@@ -127,15 +127,15 @@ impl Report {
 fn of_all(f: &mut Formatter<'_>, label: &str, count: u64, all: u64) -> fmt::Result {
     match count {
         0 => Ok(()),
-        count if count == all => writeln!(f, "  {label:<20}{count:>10}"),
-        count => writeln!(f, "  {label:<20}{count:>10}  {:>6.2} %", share(count, all) * 100.0),
+        count if count == all => writeln!(f, "  {label:<24}{count:>10}"),
+        count => writeln!(f, "  {label:<24}{count:>10}  {:>6.2} %", share(count, all) * 100.0),
     }
 }
 
 fn events(layer: &LayerReport, f: &mut Formatter<'_>) -> fmt::Result {
     writeln!(f, "\n{} {:?}", layer.layer, layer.name)?;
     for (kind, count) in &layer.counts {
-        writeln!(f, "  {:<20}{count:>10}", label(kind))?;
+        writeln!(f, "  {:<24}{count:>10}", label(kind))?;
     }
     Ok(())
 }
