@@ -43,11 +43,13 @@ fn storm(clients: &str, server: &str) -> Report {
 fn full_of_counts() -> Report {
     let mut report = storm("shop", "db");
     for (client, at) in report.clients.values_mut().zip(1..) {
-        for count in [&mut client.late, &mut client.failed, &mut client.timed_out] {
+        for count in
+            [&mut client.late, &mut client.failed, &mut client.timed_out, &mut client.panicked]
+        {
             *count += 700_001 + at;
         }
         client.unfinished += 800_001 + at;
-        client.offered += 3 * (700_001 + at) + 800_001 + at;
+        client.offered += 4 * (700_001 + at) + 800_001 + at;
     }
     let server = report.servers.get_mut("db").unwrap();
     (server.cancelled, server.unheard, server.unfinished) = (900_001, 900_002, 900_003);
@@ -86,6 +88,7 @@ fn the_text_has_every_count() {
         row("bulkhead_full", client.refused["bulkhead_full"]);
         row("failed", client.failed);
         row("given up", client.timed_out);
+        row("panicked", client.panicked);
         row("unfinished", client.unfinished);
     }
     row("attempts", report.clients["shop"].attempts);
@@ -107,6 +110,7 @@ fn the_text_has_every_count() {
         "db crashed from 7s to 7s 500ms",
         "patient sends 3 times as much from 1s to 2s",
         "BROKEN    leak: permits: 3 left at the end, not 0",
+        "BROKEN    panic: 700003 requests of \"shop\" panicked",
         "1  \"seen\"",
         "0  \"never seen\"",
         "% of what was possible",
@@ -176,7 +180,7 @@ fn the_json_adds_up() {
     for name in ["shop", "patient"] {
         let client = &json["clients"][name];
         let refused: f64 = client["refused"].as_object().unwrap().values().map(number).sum();
-        let others = ["good", "late", "failed", "timed_out", "unfinished"];
+        let others = ["good", "late", "failed", "timed_out", "panicked", "unfinished"];
         let ended: f64 = others.iter().map(|count| number(&client[count])).sum();
         assert_eq!(ended + refused, number(&client["offered"]));
         for count in ["offered", "good"] {

@@ -18,7 +18,7 @@ impl Report {
     /// are more than the numbers of many JSON readers hold.
     #[must_use]
     pub fn json(&self) -> String {
-        serde_json::to_string(self).expect("all keys are text")
+        serde_json::json!(self).to_string()
     }
 }
 

@@ -53,6 +53,9 @@ impl Report {
         if !self.is_conserved() {
             writeln!(f, "BROKEN    conservation: a request did not end exactly once")?;
         }
+        for (name, client) in self.clients.iter().filter(|(_, client)| client.panicked > 0) {
+            writeln!(f, "BROKEN    panic: {} requests of {name:?} panicked", client.panicked)?;
+        }
         for (name, left) in &self.leaks {
             writeln!(f, "BROKEN    leak: {name}: {left} left at the end, not 0")?;
         }
@@ -79,7 +82,8 @@ impl Report {
     }
 
     fn client(&self, client: &ClientReport, f: &mut Formatter<'_>) -> fmt::Result {
-        let ClientReport { offered, good, late, failed, timed_out, unfinished, .. } = client;
+        let ClientReport { offered, good, late, failed, timed_out, panicked, unfinished, .. } =
+            client;
         let refused: u64 = client.refused.values().sum();
         let mut row = |label: &str, count: u64| of_all(f, label, count, *offered);
         row("offered", *offered)?;
@@ -91,6 +95,7 @@ impl Report {
         }
         row("failed", *failed)?;
         row("given up", *timed_out)?;
+        row("panicked", *panicked)?;
         row("unfinished", *unfinished)?;
         if client.attempts != client.ended() {
             row("attempts", client.attempts)?;
