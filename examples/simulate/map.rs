@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it is then looked at.
 const LOOK: Duration = Duration::from_secs(5);
 /// Below this share of good requests it is down.
-const DOWN: f64 = 0.5;
+const DOWN: f64 = 0.9;
 
 /// One stack and one trigger: for each number of attempts and each load, the share of the seeds
 /// in which the system was down.
