@@ -5,7 +5,7 @@
 //! | [`order`] | which layer goes outside of which, and why |
 //! | [`tuning`] | how to choose the numbers, and how to keep them in a file |
 //! | [`errors`] | where refusals travel, and what to do about "the compiler says" |
-//! | [`testing`] | how to test a stack without waiting |
+//! | [`testing`] | how to test a stack without waiting, and how to simulate a system around it |
 //! | [`operations`] | what to watch, what to alert on, and how to steer |
 //! | `axum` (feature `http`) | routes, streaming responses, clients |
 //! | `tonic` (feature `grpc`) | servers, channels, statuses that come in trailers |
