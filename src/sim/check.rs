@@ -22,7 +22,8 @@ const TWICE_EACH: usize = 16;
 /// A claim about a stack, tried with many seeds.
 ///
 /// ```
-/// /// use buttress::sim::{Check, Clients, Latency, Plan, Server, ensure};
+/// use std::time::Duration;
+/// use buttress::sim::{Check, Clients, Latency, Plan, Server, ensure};
 ///
 /// let plan = Plan::new(Duration::from_secs(5))
 ///     .server("db", Server::workers(4, Latency::exponential(Duration::from_millis(20))))
