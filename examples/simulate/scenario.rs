@@ -113,10 +113,11 @@ fn spike(settings: Settings) -> Plan {
 
 /// Each calls the next, in the order of their names.
 fn chain(settings: Settings) -> Plan {
-    let server = || Server::workers(4, Latency::exponential(Duration::from_millis(20)));
+    let server = Server::workers(10, Latency::exponential(Duration::from_millis(20)));
+    let clients = Clients::open(server.capacity() * settings.utilisation);
     ["1 web", "2 orders", "3 db"]
         .into_iter()
-        .fold(Plan::new(RUN_FOR), |plan, name| plan.server(name, server()))
-        .clients("shop", Clients::open(CAPACITY * settings.utilisation))
+        .fold(Plan::new(RUN_FOR), |plan, name| plan.server(name, server.clone()))
+        .clients("shop", clients)
         .faults(Faults::new().slow("3 db", 10.0, FROM, LASTING))
 }

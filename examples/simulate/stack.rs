@@ -89,11 +89,15 @@ impl Stack {
 /// on, in the order of their names.
 pub(crate) fn wire(world: &mut World<'_>, plan: &Plan, stack: Stack, attempts: u32) {
     let mut next: Option<Service> = None;
-    for (name, server) in plan.servers.iter().rev() {
+    for ((name, server), hops) in plan.servers.iter().rev().zip(1..) {
         let endpoint = serve(world, name, server.workers, stack, next);
         next = Some(match stack {
             Stack::Naive => naive(endpoint, attempts),
-            _ => protected(world, name, endpoint, 4 * server.workers, stack, attempts),
+            _ => {
+                // A call is out for as long as those that it makes in turn.
+                let at_once = hops * 4 * server.workers;
+                protected(world, name, endpoint, at_once, stack, attempts)
+            }
         });
     }
     let Some(first) = next else { return };

@@ -31,6 +31,7 @@ impl Report {
     /// could have had; the attempts at each server; the line before each. Faults and spikes are
     /// shaded.
     #[must_use]
+    #[allow(clippy::missing_panics_doc, reason = "it does not")]
     pub fn svg(&self) -> String {
         self.plot().expect("a String takes any text")
     }
