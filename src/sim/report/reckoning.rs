@@ -50,7 +50,7 @@ impl Report {
 
     /// How long after the end of the last fault or spike the system was well again, and stayed so:
     /// from then on, of the requests that were sent in any one second, at least 95 % were answered
-    /// inside their deadline. `None` if it was not, by the end of the run; zero if there was no
+    /// inside their deadline. `None` if it was not, or not seen to be, by the end of the run; zero if there was no
     /// trigger and all was well.
     #[must_use]
     pub fn recovered_after(&self) -> Option<Duration> {
@@ -58,6 +58,10 @@ impl Report {
         let second = usize::try_from(Duration::from_secs(1).as_nanos() / MOMENT.as_nanos()).ok()?;
         let totals = self.moments();
         let first = super::index(end).min(totals.len());
+        if self.trigger.is_some() && first == totals.len() {
+            // Nothing was sent after it, so nobody knows.
+            return None;
+        }
         let mut seconds = totals[first..].windows(second.min(totals.len() - first).max(1));
         let is_ill = |moments: &[(u64, u64)]| {
             let (good, offered) =
