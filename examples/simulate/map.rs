@@ -38,11 +38,11 @@ pub(crate) const LOADS: [u32; 14] = [30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80,
 pub(crate) const ATTEMPTS: [u32; 6] = [1, 2, 3, 4, 5, 6];
 
 /// How long after the trigger a system should be well again.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it is then looked at.
 const LOOK: Duration = Duration::from_secs(5);
 /// Below this share of good requests it is down.
-const DOWN: f64 = 0.9;
+pub(crate) const DOWN: f64 = 0.9;
 
 /// One stack and one trigger: for each number of attempts and each load, the share of the seeds
 /// in which the system was down.
@@ -113,9 +113,10 @@ fn is_down(cell: &Cell, seed: u64) -> bool {
 
 fn table(panels: &[Panel], seeds: usize) -> String {
     let mut out = format!(
-        "In % of {seeds} seeds the system was down {} s after the trigger: fewer than half of the\n\
-         requests were good. Rows: attempts. Columns: utilisation in %.\n",
-        PATIENCE.as_secs()
+        "In how many % of {seeds} seeds the system was down {} s after the trigger: fewer than {:.0} %\n\
+         of the requests were good. Rows: attempts. Columns: utilisation in %.\n",
+        PATIENCE.as_secs(),
+        DOWN * 100.0
     );
     for Panel { stack, trigger, down } in panels {
         out += &format!("\n{}, {}\n   ", stack.name(), trigger.what);

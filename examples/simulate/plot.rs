@@ -2,17 +2,17 @@
 
 use std::fmt::{self, Write};
 
-use crate::map::{ATTEMPTS, LOADS, Panel, TRIGGERS};
+use crate::map::{ATTEMPTS, DOWN, LOADS, PATIENCE, Panel, TRIGGERS};
 use crate::stack::Stack;
 
 /// Of one cell.
 const WIDE: f64 = 21.0;
 const HIGH: f64 = 26.0;
-const LEFT: f64 = 92.0;
-const TOP: f64 = 150.0;
+const LEFT: f64 = 70.0;
+const TOP: f64 = 182.0;
 const GAP: f64 = 34.0;
 /// Between two rows of panels.
-const LANE: f64 = 96.0;
+const LANE: f64 = 118.0;
 const INK: &str = "#212529";
 const LINE: &str = "#d9480f";
 
@@ -25,14 +25,16 @@ pub(crate) fn render(panels: &[Panel], seeds: usize) -> Result<String, fmt::Erro
     #[allow(clippy::cast_precision_loss, reason = "a handful")]
     let (across, down) = (TRIGGERS.len() as f64, rows.len() as f64);
     let width = LEFT + across * (PANEL.0 + GAP);
-    let height = TOP + down * (PANEL.1 + LANE) - 20.0;
+    let height = TOP + down * (PANEL.1 + LANE) - LANE + 56.0;
     let mut out = String::new();
     writeln!(
         out,
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" font-family="DejaVu Sans, Verdana, Arial, sans-serif" font-size="12" fill="{INK}">
 <rect width="{width}" height="{height}" fill="#ffffff"/>
 <text x="{LEFT}" y="36" font-size="20" font-weight="bold">Where the system stays down when the trouble is over</text>
-<text x="{LEFT}" y="60" font-size="13">Share of {seeds} seeds in which fewer than half of the requests were good, 20 s after the trigger ended.</text>"##
+<text x="{LEFT}" y="60" font-size="13">Colour: in how many of {seeds} seeds fewer than {:.0} % of the requests were good, {} s after the trigger ended.</text>"##,
+        DOWN * 100.0,
+        PATIENCE.as_secs(),
     )?;
     legend(&mut out)?;
     let mut top = TOP;
@@ -41,9 +43,11 @@ pub(crate) fn render(panels: &[Panel], seeds: usize) -> Result<String, fmt::Erro
         let (stack, middle) = (row[0].stack, top + PANEL.1 / 2.0);
         writeln!(
             out,
-            r#"<text x="22" y="{middle}" transform="rotate(-90 22 {middle})" text-anchor="middle" font-size="15" font-weight="bold">{} stack</text>
-<text x="50" y="{middle}" transform="rotate(-90 50 {middle})" text-anchor="middle">attempts</text>"#,
+            r#"<text x="34" y="{middle}" transform="rotate(-90 34 {middle})" text-anchor="middle">attempts for each request</text>
+<text x="{LEFT}" y="{}"><tspan font-size="15" font-weight="bold">{}</tspan>: {}</text>"#,
+            top - 34.0,
             stack.name(),
+            stack.what(),
         )?;
         for panel in row {
             draw(&mut out, panel, left, top)?;
@@ -70,7 +74,7 @@ fn legend(out: &mut String) -> fmt::Result {
         r##"<rect x="{LEFT}" y="{y}" width="{wide}" height="14" fill="none" stroke="#868e96"/>
 <text x="{LEFT}" y="{text}">0 % of seeds: well</text><text x="{end}" y="{text}" text-anchor="end">100 %: down</text>
 <line x1="{line}" y1="{0}" x2="{1}" y2="{0}" stroke="{LINE}" stroke-width="2.5"/>
-<text x="{2}" y="{3}">utilisation × attempts = 1: right of it, says theory, retries alone are more than the servers can do</text>"##,
+<text x="{2}" y="{3}">utilisation × attempts = 1: above it, says theory, the retries alone keep the system down. Dark below it: a line that is still being worked off</text>"##,
         y + 8.0,
         line + 30.0,
         line + 38.0,
