@@ -107,11 +107,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             more => return Err(BadArgument(format!("`{more}`: one scenario is enough"))),
         }
     }
-    one_of(command, options)
+    one_of(command.as_deref(), options)
 }
 
-fn one_of(command: Option<String>, mut options: Options) -> Result<Command, BadArgument> {
-    match command.as_deref() {
+fn one_of(command: Option<&str>, mut options: Options) -> Result<Command, BadArgument> {
+    match command {
         Some("list") => return Ok(Command::List),
         Some("throughput") => return Ok(Command::Throughput),
         Some("map") => return Ok(Command::Map(options)),

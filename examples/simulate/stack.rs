@@ -5,13 +5,11 @@ use std::time::Duration;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::CircuitBreakerLayer;
 use buttress::retry::{Budget, RetryLayer};
-use buttress::sim::{Endpoint, Failures, Request, Response, RetryPolicy, Workers, World};
+use buttress::sim::{Endpoint, Failures, Plan, Request, Response, RetryPolicy, Workers, World};
 use buttress::timeout::{FromRequest, TimeoutLayer};
 use buttress::{BoxError, LiftLayer};
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
-
-use buttress::sim::Plan;
 
 /// How long one attempt may take: five times what it takes where nobody is in the way.
 const ATTEMPT: Duration = Duration::from_millis(250);
@@ -91,13 +89,12 @@ pub(crate) fn wire(world: &mut World<'_>, plan: &Plan, stack: Stack, attempts: u
     let mut next: Option<Service> = None;
     for ((name, server), hops) in plan.servers.iter().rev().zip(1..) {
         let endpoint = serve(world, name, server.workers, stack, next);
-        next = Some(match stack {
-            Stack::Naive => naive(endpoint, attempts),
-            _ => {
-                // A call is out for as long as those that it makes in turn.
-                let at_once = hops * 4 * server.workers;
-                protected(world, name, endpoint, at_once, stack, attempts)
-            }
+        // A call is out for as long as those that it makes in turn.
+        let at_once = hops * 4 * server.workers;
+        next = Some(if stack == Stack::Naive {
+            naive(endpoint, attempts)
+        } else {
+            protected(world, name, endpoint, at_once, stack, attempts)
         });
     }
     let Some(first) = next else { return };

@@ -181,19 +181,19 @@ fn the_json_adds_up() {
 
     for name in ["shop", "patient"] {
         let client = &json["clients"][name];
-        let refused: f64 = client["refused"].as_object().unwrap().values().map(number).sum();
+        let refused: u64 = client["refused"].as_object().unwrap().values().map(count).sum();
         let others = ["good", "late", "failed", "timed_out", "panicked", "unfinished"];
-        let ended: f64 = others.iter().map(|count| number(&client[count])).sum();
-        assert_eq!(ended + refused, number(&client["offered"]));
-        for count in ["offered", "good"] {
-            assert_eq!(sum(&client["series"][count]), number(&client[count]), "{name} {count}");
+        let ended: u64 = others.iter().map(|end| count(&client[end])).sum();
+        assert_eq!(ended + refused, count(&client["offered"]));
+        for of in ["offered", "good"] {
+            assert_eq!(sum(&client["series"][of]), count(&client[of]), "{name} {of}");
         }
         assert_eq!(sum(&client["series"]["refused"]), refused);
         assert!(number(&client["slowdown"]["p99"]) >= number(&client["slowdown"]["p50"]));
     }
     let server = &json["servers"]["db"];
-    assert_eq!(sum(&server["series"]["sent"]), number(&server["sent"]));
-    assert_eq!(sum(&server["series"]["completed"]), number(&server["completed"]));
+    assert_eq!(sum(&server["series"]["sent"]), count(&server["sent"]));
+    assert_eq!(sum(&server["series"]["completed"]), count(&server["completed"]));
     assert_close(&server["amplification"], report.amplification("db"));
 }
 
@@ -270,8 +270,12 @@ fn assert_close(value: &Value, wanted: f64) {
     assert!((number(value) - wanted).abs() < 1e-12, "{value} against {wanted}");
 }
 
-fn sum(values: &Value) -> f64 {
-    values.as_array().unwrap().iter().map(number).sum()
+fn count(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no count"))
+}
+
+fn sum(values: &Value) -> u64 {
+    values.as_array().unwrap().iter().map(count).sum()
 }
 
 /// Tags match, attributes are quoted, and no text holds what is markup.

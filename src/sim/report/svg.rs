@@ -108,9 +108,9 @@ impl Report {
         });
         writeln!(
             out,
-            r##"<text x="{LEFT}" y="36" font-size="20" font-weight="bold">{clients} → {servers}: {offered} requests in {length}</text>
+            r#"<text x="{LEFT}" y="36" font-size="20" font-weight="bold">{clients} → {servers}: {offered} requests in {length}</text>
 <text x="{LEFT}" y="60">goodput {goodput:.1} %, {of_oracle:.1} % of the best possible · {recovery}{amplification}</text>
-<text x="{LEFT}" y="80" font-size="11" fill="{GREY}">seed {:#x} · trace {:#018x}</text>"##,
+<text x="{LEFT}" y="80" font-size="11" fill="{GREY}">seed {:#x} · trace {:#018x}</text>"#,
             self.seed, self.trace_hash
         )
     }
