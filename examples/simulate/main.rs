@@ -148,8 +148,9 @@ mod tests {
     fn report(scenario: &Scenario, stack: Stack) -> Report {
         let settings = Settings::default();
         let plan = scenario.plan(settings);
-        let wire = |world: &mut _| stack::wire(world, &plan, stack, settings.attempts);
-        let report = Sim::new(1).run(&plan, wire);
+        let report = Sim::new(1).run(&plan, |world| {
+            stack::wire(world, &plan, stack, settings.attempts);
+        });
         assert_eq!(report.sound(), Ok(()), "{} {}", scenario.name, stack.name());
         report
     }
