@@ -135,6 +135,7 @@
 //!
 //! [`Check`] runs seeds twice and compares the hashes.
 
+mod chain;
 mod check;
 mod clients;
 mod endpoint;
@@ -156,6 +157,7 @@ mod shrink;
 mod station;
 mod world;
 
+pub use chain::{Chained, Then};
 pub use check::{Check, Counterexample, Summary, ensure};
 pub use clients::{Arrivals, Clients, Spike};
 pub use endpoint::{Endpoint, Exchange};

@@ -66,7 +66,7 @@ impl<'a> World<'a> {
     /// service, and what it returns answers the requests, each in a task of the server, that goes
     /// on when the client has gone, unless the plan says [`Cancellation::Stops`].
     ///
-    /// A stack that calls other servers makes a call chain.
+    /// A stack that calls other servers makes a call chain: see [`Workers::then`].
     /// Clients see its refusals as [`Failure::Overloaded`], its timeouts as [`Failure::Failed`].
     ///
     /// [`Cancellation::Stops`]: super::Cancellation::Stops
