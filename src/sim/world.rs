@@ -136,6 +136,13 @@ impl<'a> World<'a> {
         derive(self.seed, name)
     }
 
+    /// The seed of the run, for a stack that differs from seed to seed, as the plan of
+    /// [`Check::of`](super::Check::of) may.
+    #[must_use]
+    pub fn seed_of_run(&self) -> u64 {
+        self.seed
+    }
+
     /// Takes the events of a layer into the trace and the report: `.observe(world.observer())`.
     #[must_use]
     pub fn observer(&self) -> Observer {
