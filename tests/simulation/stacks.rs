@@ -27,9 +27,12 @@ pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+/// How the scenarios are run.
+pub(crate) const COMMAND: &str = "cargo test --release --features sim --test simulation";
+
 /// A claim about runs of `plan`, replayed by the command of the manual.
 pub(crate) fn check(plan: Plan) -> Check {
-    Check::new(plan).command("cargo test --features sim --test simulation")
+    Check::new(plan).command(COMMAND)
 }
 
 /// One server, `db`, that answers 200 requests a second, and one group of clients, `shop`.
@@ -63,9 +66,10 @@ pub(crate) fn full(world: &mut World<'_>) {
     world.clients("shop", stack.service);
 }
 
-/// A server that admits twice what its workers do at once, and refuses the rest.
+/// A server that admits three times what its workers do at once, and refuses the rest: more than
+/// [`client_side`] has in flight, so that it is the client who holds back.
 pub(crate) fn server_side(world: &mut World<'_>, name: &str) -> Endpoint {
-    let bulkhead = BulkheadLayer::builder(2 * WORKERS as usize)
+    let bulkhead = BulkheadLayer::builder(3 * WORKERS as usize)
         .name(format!("{name} server"))
         .observe(world.observer())
         .build();
@@ -84,18 +88,41 @@ pub(crate) struct ClientSide<S> {
 }
 
 /// What the manual says a client needs: deadline, retry with a budget, circuit breaker, bulkhead,
-/// and a timeout for each attempt.
-pub(crate) fn client_side(
+/// and a timeout for each attempt. The bulkhead lets calls wait a little: what it refuses is not
+/// retried.
+pub(crate) fn client_side<S>(
     world: &mut World<'_>,
     name: &str,
-    server: Endpoint,
+    server: S,
 ) -> ClientSide<
     impl Service<Request, Response = Response, Error = Error<Failure>, Future: Send>
     + Clone
     + Send
     + Sync
-    + use<>,
-> {
+    + use<S>,
+>
+where
+    S: Service<Request, Response = Response, Error = Failure, Future: Send> + Clone + Send + Sync,
+{
+    client_side_of(world, name, server, 4)
+}
+
+/// The same, with so many attempts at most.
+pub(crate) fn client_side_of<S>(
+    world: &mut World<'_>,
+    name: &str,
+    server: S,
+    attempts: u32,
+) -> ClientSide<
+    impl Service<Request, Response = Response, Error = Error<Failure>, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + use<S>,
+>
+where
+    S: Service<Request, Response = Response, Error = Failure, Future: Send> + Clone + Send + Sync,
+{
     let breaker = CircuitBreakerLayer::builder()
         .name(format!("{name} breaker"))
         .classify(Failures)
@@ -104,13 +131,16 @@ pub(crate) fn client_side(
         .seed(world.seed(&format!("breaker {name}")))
         .observe(world.observer())
         .build();
-    let bulkhead = BulkheadLayer::builder(4 * WORKERS as usize)
+    let bulkhead = BulkheadLayer::builder(2 * WORKERS as usize)
+        .queue(4 * WORKERS as usize)
+        .max_wait(ms(200))
+        .deadline(FromRequest)
         .name(format!("{name} client"))
         .observe(world.observer())
         .build();
     let retry = RetryLayer::builder(RetryPolicy)
         .name(format!("{name} retry"))
-        .max_attempts(4)
+        .max_attempts(attempts)
         .seed(world.seed(&format!("retry {name}")))
         .observe(world.observer())
         .build();
