@@ -4,6 +4,8 @@
 // Counts become shares.
 #![allow(clippy::cast_precision_loss)]
 
+mod figures;
+mod load;
 mod metastable;
 mod models;
 mod stacks;
