@@ -4,6 +4,7 @@
 // Counts become shares.
 #![allow(clippy::cast_precision_loss)]
 
+mod amplification;
 mod figures;
 mod load;
 mod metastable;
