@@ -66,7 +66,8 @@ impl State {
             return Entry::Admitted(Self::admit(state, partition, Stage::Arriving, Duration::ZERO));
         }
         let now = time::now();
-        let until = state.wait_until(now, deadline());
+        let deadline = deadline();
+        let until = state.wait_until(now, deadline);
         if until.is_some_and(|(at, _)| at <= now) {
             return Entry::Refused(state.emitter.refuse(Stage::Arriving, Reason::DeadlineExceeded));
         }
@@ -80,7 +81,8 @@ impl State {
             Enqueued::Waiting(waiter) => {
                 // Owned by the place from here on, before any observer runs.
                 let waiter = Some(waiter);
-                let place = Place { waiter, state: state.clone(), partition, since: now, until };
+                let owner = state.clone();
+                let place = Place { waiter, state: owner, partition, since: now, until, deadline };
                 state.emitter.emit(Stage::Arriving, EventKind::Queued);
                 Entry::Waiting(place)
             }
@@ -172,6 +174,7 @@ pub(super) struct Place {
     partition: usize,
     since: Instant,
     until: Option<(Instant, Reason)>,
+    deadline: Option<Deadline>,
 }
 
 impl Place {
@@ -210,11 +213,12 @@ impl Place {
         }
     }
 
-    /// Whether the caller's deadline has passed, so that its turn has come too late.
+    /// Whether the caller's deadline has passed, so that its turn has come too late. It may have
+    /// where `max_wait` came first: timers are late at times.
     pub(super) fn is_late(&self) -> bool {
         #[cfg(mutant = "turn-past-the-deadline")]
         return false;
-        matches!(self.until, Some((at, Reason::DeadlineExceeded)) if at < time::now())
+        self.deadline.is_some_and(Deadline::has_passed)
     }
 }
 

@@ -169,6 +169,37 @@ async fn no_call_starts_after_its_deadline_even_if_its_turn_came_in_time() {
     ledger.assert_settled();
 }
 
+/// One call that waits behind another, with this deadline; its turn comes `at`.
+async fn turn_at(max_wait: Duration, deadline: Duration, at: Duration) -> Result<u32, Fault> {
+    let deadline = Deadline::after(deadline);
+    let layer = BulkheadLayer::builder(1)
+        .queue(1)
+        .max_wait(max_wait)
+        .deadline(move |_: &Ask| Some(deadline))
+        .build();
+    let mut service = layer.layer(Mock::new());
+    let held = call(&mut service, Ask::Hold);
+    let mut waiting = call(&mut service, Ask::Answer(1));
+    assert!(poll_once(&mut waiting).is_pending());
+    advance(at).await;
+    drop(held);
+    waiting.await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_comes_at_the_deadline_itself_comes_too_late() {
+    let long = 1000 * MS;
+    assert_eq!(turn_at(long, 10 * MS, 9 * MS).await, Ok(1));
+    let refused = refusal(turn_at(long, 10 * MS, 10 * MS).await);
+    assert_eq!(refused.reason(), Reason::DeadlineExceeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_after_the_deadline_comes_too_late_though_the_longest_wait_ended_first() {
+    assert!(turn_at(9 * MS, 10 * MS, 11 * MS).await.is_err());
+    assert_eq!(turn_at(9 * MS, 12 * MS, 11 * MS).await, Ok(1), "the slot wins");
+}
+
 /// A request with extensions, as any can be.
 struct Request {
     deadline: Option<Deadline>,
