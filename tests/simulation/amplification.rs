@@ -9,8 +9,8 @@ use buttress::sim::{
 };
 use buttress::timeout::TimeoutLayer;
 use buttress::{BoxError, LiftLayer};
-use tower::util::BoxCloneSyncService;
 use tower::ServiceBuilder;
+use tower::util::BoxCloneSyncService;
 
 use crate::figures::Spread;
 use crate::stacks::{CAPACITY, COMMAND, SERVICE_TIME, WORKERS, ms, seconds};

@@ -6,7 +6,9 @@
 
 mod amplification;
 mod figures;
+mod isolation;
 mod load;
 mod metastable;
 mod models;
+mod retries;
 mod stacks;

@@ -1,0 +1,242 @@
+//! Scenarios 20, 25, 31: what a layer must not do to those who did nothing.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use buttress::bulkhead::{BulkheadLayer, FindPartition};
+use buttress::circuit_breaker::{CircuitBreakerLayer, Phase};
+use buttress::observe::EventKind;
+use buttress::sim::{
+    Check, Clients, Failures, Faults, Latency, Plan, Report, Request, Server, World, ensure,
+};
+use buttress::timeout::{FromRequest, TimeoutLayer};
+use buttress::{LiftLayer, Reason};
+use tokio::time::Instant;
+use tower::{Layer, Service, ServiceBuilder, service_fn};
+
+use crate::figures::Spread;
+use crate::stacks::{
+    COMMAND, SERVICE_TIME, TRIGGER, WORKERS, check, client_side, clients, ms, seconds, server_side,
+};
+
+const MINIMUM: usize = 20;
+const WINDOW: Duration = seconds(10);
+
+fn broken(run_for: Duration, clients: Clients) -> Plan {
+    Plan::new(run_for)
+        .server("db", Server::workers(10, Latency::exponential(ms(20))))
+        .clients("shop", clients)
+        .faults(Faults::new().errors("db", 1.0, Duration::ZERO, run_for))
+}
+
+/// A breaker with the default window and minimum, and what it has seen since it was last closed.
+fn watched(world: &mut World<'_>) {
+    let breaker = CircuitBreakerLayer::builder()
+        .name("breaker")
+        .classify(Failures)
+        .seed(world.seed("breaker"))
+        .observe(world.observer())
+        .build();
+    let handle = breaker.handle();
+    let opened = world.sometimes("opened");
+    let seen = Arc::new(Mutex::new((VecDeque::new(), Phase::Closed)));
+    let ended = Arc::clone(&seen);
+    world.always("the circuit opens only over the minimum of calls", move || {
+        let (seen, before) = &mut *seen.lock().unwrap();
+        let phase = handle.phase();
+        let opens = (*before, phase) == (Phase::Closed, Phase::Open);
+        if (*before, phase) != (Phase::Closed, Phase::Closed) {
+            // What the window held says nothing once the circuit has closed again.
+            let calls =
+                std::mem::take(seen).into_iter().filter(|at: &Instant| at.elapsed() <= WINDOW);
+            *before = phase;
+            if opens {
+                opened.happened();
+                let calls = calls.count();
+                return ensure(calls >= MINIMUM, || format!("{calls} calls in the window"));
+            }
+        }
+        Ok(())
+    });
+    let stack = ServiceBuilder::new()
+        .layer(breaker)
+        .map_result(move |outcome| {
+            ended.lock().unwrap().0.push_back(Instant::now());
+            outcome
+        })
+        .layer(LiftLayer)
+        .service(world.server("db"));
+    world.clients("shop", stack);
+}
+
+#[test]
+fn s20_a_breaker_opens_only_over_its_minimum_of_calls() {
+    Check::of(|seed| broken(seconds(60), Clients::open(0.5 + 0.1 * (seed % 30) as f64)))
+        .command(COMMAND)
+        .holds(watched, |_| Ok(()));
+}
+
+#[test]
+fn s20_low_traffic_never_opens_a_breaker() {
+    // Up to 16 calls in ten seconds, for ten minutes, none of which succeeds.
+    let trickle = Clients::closed(1, Latency::uniform(ms(630), ms(900)));
+    Check::new(broken(seconds(600), trickle)).command(COMMAND).holds(
+        |world| {
+            let breaker = CircuitBreakerLayer::builder()
+                .name("breaker")
+                .classify(Failures)
+                .observe(world.observer())
+                .build();
+            let db = world.server("db");
+            let stack = ServiceBuilder::new().layer(breaker).layer(LiftLayer).service(db);
+            world.clients("shop", stack);
+        },
+        |report| {
+            let moved =
+                report.events_of("breaker", |kind| matches!(kind, EventKind::Transitioned { .. }));
+            let failed = report.servers["db"].failed;
+            ensure(moved == 0 && failed > 600 && failed == report.offered(), || {
+                format!("{moved} transitions, {failed} of {} failed", report.offered())
+            })
+        },
+    );
+}
+
+/// Two servers, each with clients of its own; `a` becomes ten times as slow.
+fn neighbours() -> Plan {
+    let server = || Server::workers(WORKERS, Latency::exponential(SERVICE_TIME));
+    Plan::new(seconds(24))
+        .server("a", server())
+        .server("b", server())
+        .clients("of a", clients(0.5))
+        .clients("of b", clients(0.5))
+        .faults(Faults::new().slow("a", 10.0, TRIGGER.0, TRIGGER.1))
+}
+
+/// Goodput of the clients of `b`, and of `a`, during the trigger.
+fn during(report: &Report, name: &str) -> f64 {
+    let moments = &report.clients[name].moments[100..200];
+    let (good, offered) = moments.iter().fold((0, 0), |sum, m| (sum.0 + m.good, sum.1 + m.offered));
+    good as f64 / offered as f64
+}
+
+fn b_does_not_suffer(wire: impl Fn(&mut World<'_>)) {
+    let (a, b) = (Spread::of("goodput of a"), Spread::of("goodput of b"));
+    check(neighbours()).holds(wire, |report| {
+        let (of_a, of_b) = (a.note(during(report, "of a")), b.note(during(report, "of b")));
+        ensure(of_a < 0.8 && of_b >= 0.99, || format!("goodput of a {of_a}, of b {of_b}"))
+    });
+}
+
+#[test]
+fn s25_a_stack_for_each_dependency_keeps_a_failure_to_itself() {
+    b_does_not_suffer(|world| {
+        for (name, clients) in [("a", "of a"), ("b", "of b")] {
+            let server = server_side(world, name);
+            let stack = client_side(world, name, server);
+            world.clients(clients, stack.service);
+        }
+    });
+}
+
+/// All calls, to whichever server, go through one bulkhead.
+fn one_bulkhead<P>(world: &mut World<'_>, bulkhead: &BulkheadLayer<buttress::bulkhead::Refuse, P>)
+where
+    P: FindPartition<Request> + Send + Sync + 'static,
+{
+    for (key, name, clients) in [(0, "a", "of a"), (1, "b", "of b")] {
+        let stack = ServiceBuilder::new()
+            .map_request(move |mut request: Request| {
+                request.key = key;
+                request
+            })
+            .layer(bulkhead)
+            .layer(TimeoutLayer::new(ms(600)))
+            .layer(LiftLayer)
+            .service(world.server(name));
+        world.clients(clients, stack);
+    }
+    let handle = bulkhead.handle();
+    world.idle("in flight", move || handle.in_flight());
+}
+
+#[test]
+fn s25_partitions_of_one_bulkhead_keep_a_failure_to_its_share() {
+    b_does_not_suffer(|world| {
+        let shared = BulkheadLayer::builder(60)
+            .partition(|request: &Request| request.key, [(0, 0.5), (1, 0.5)])
+            .build();
+        one_bulkhead(world, &shared);
+    });
+}
+
+#[test]
+fn s25_without_partitions_a_failure_takes_the_others_with_it() {
+    let b = Spread::of("goodput of b");
+    check(neighbours()).at_most(64).holds(
+        |world| one_bulkhead(world, &BulkheadLayer::new(60)),
+        |report| {
+            let of_b = b.note(during(report, "of b"));
+            ensure(of_b < 0.9, || format!("goodput of b {of_b}"))
+        },
+    );
+}
+
+/// Calls that take anything, and limits that are anything, to the microsecond.
+fn any_durations() -> Plan {
+    Plan::new(seconds(8))
+        .server("db", Server::workers(1000, Latency::log_normal(ms(150), 1.2)))
+        .clients("shop", Clients::open(100.0).deadline(ms(400)).keys(600_000))
+}
+
+#[test]
+fn s31_a_timeout_is_never_early_and_at_most_a_millisecond_late() {
+    check(any_durations()).holds(
+        |world| {
+            let sometimes = ["timed out", "at the deadline", "in time"];
+            let [over, late, fine] = sometimes.map(|name| world.sometimes(name));
+            let off = Arc::new(Mutex::new(None));
+            let found = Arc::clone(&off);
+            world.always("calls end in time", move || {
+                found.lock().unwrap().clone().map_or(Ok(()), Err)
+            });
+            let limit = |request: &Request| Duration::from_micros(1 + request.key);
+            let layer =
+                TimeoutLayer::builder(seconds(1)).deadline(FromRequest).per_request(limit).build();
+            let db = ServiceBuilder::new().layer(LiftLayer).service(world.server("db"));
+            let timed = layer.layer(db);
+            let watch = service_fn(move |request: Request| {
+                let (off, mut timed) = (Arc::clone(&off), timed.clone());
+                let (over, late, fine) = (over.clone(), late.clone(), fine.clone());
+                async move {
+                    let own = Instant::now() + limit(&request);
+                    let deadline = request.deadline.map_or(own, |deadline| deadline.instant());
+                    let outcome = timed.call(request).await;
+                    let now = Instant::now();
+                    let reason = outcome.as_ref().err().and_then(buttress::Rejectable::rejected);
+                    let (from, until) = match reason.map(buttress::Rejected::reason) {
+                        Some(Reason::TimedOut) => (own, own.min(deadline)),
+                        Some(_) => (deadline, own.min(deadline)),
+                        None => (now, own.min(deadline)),
+                    };
+                    match reason.map(buttress::Rejected::reason) {
+                        Some(Reason::TimedOut) => over.happened(),
+                        Some(_) => late.happened(),
+                        None => fine.happened(),
+                    }
+                    if now < from || now > until + ms(1) {
+                        let words = format!("{reason:?} {now:?}, own {own:?}, {deadline:?}");
+                        *off.lock().unwrap() = Some(words);
+                    }
+                    outcome
+                }
+            });
+            world.clients("shop", watch);
+        },
+        |report| {
+            let all = report.sometimes.values().all(|count| *count > 10);
+            ensure(all, || format!("{:?}", report.sometimes))
+        },
+    );
+}
