@@ -152,7 +152,7 @@ where
                 request
             })
             .layer(bulkhead)
-            .layer(TimeoutLayer::new(ms(600)))
+            .layer(TimeoutLayer::new(ms(900)))
             .layer(LiftLayer)
             .service(world.server(name));
         world.clients(clients, stack);
@@ -164,7 +164,7 @@ where
 #[test]
 fn s25_partitions_of_one_bulkhead_keep_a_failure_to_its_share() {
     b_does_not_suffer(|world| {
-        let shared = BulkheadLayer::builder(60)
+        let shared = BulkheadLayer::builder(40)
             .partition(|request: &Request| request.key, [(0, 0.5), (1, 0.5)])
             .build();
         one_bulkhead(world, &shared);
@@ -175,7 +175,7 @@ fn s25_partitions_of_one_bulkhead_keep_a_failure_to_its_share() {
 fn s25_without_partitions_a_failure_takes_the_others_with_it() {
     let b = Spread::of("goodput of b");
     check(neighbours()).at_most(64).holds(
-        |world| one_bulkhead(world, &BulkheadLayer::new(60)),
+        |world| one_bulkhead(world, &BulkheadLayer::new(40)),
         |report| {
             let of_b = b.note(during(report, "of b"));
             ensure(of_b < 0.9, || format!("goodput of b {of_b}"))
