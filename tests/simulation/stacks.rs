@@ -32,7 +32,31 @@ pub(crate) const COMMAND: &str = "cargo test --release --features sim --test sim
 
 /// A claim about runs of `plan`, replayed by the command of the manual.
 pub(crate) fn check(plan: Plan) -> Check {
-    Check::new(plan).command(COMMAND)
+    check_of(move |_| plan.clone())
+}
+
+/// The same about a plan that depends on the seed.
+pub(crate) fn check_of(plan: impl Fn(u64) -> Plan + 'static) -> Check {
+    Check::of(plan).command(COMMAND)
+}
+
+/// A stack of the crate's layers over simulated servers.
+pub(crate) trait Stacked:
+    Service<Request, Response = Response, Error = Error<Failure>, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Stacked for S where
+    S: Service<Request, Response = Response, Error = Error<Failure>, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
 }
 
 /// One server, `db`, that answers 200 requests a second, and one group of clients, `shop`.
