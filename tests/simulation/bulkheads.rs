@@ -180,10 +180,10 @@ fn with_waiters_that_go_as_they_are_granted(world: &mut World<'_>) {
     let layer = bulkhead(world, limit, order);
     let handle = layer.handle();
     let (service, running) = counted(world, handle.clone());
-    let (waiting, going) = (Waiting::default(), Waiting::default());
+    let waiting = Waiting::default();
     let disturb = (waiting.clone(), dice.clone());
     let releasing = service_fn(move |request: Request| {
-        let (call, (waiting, dice)) = (service.clone().call_ready(request), disturb.clone());
+        let (call, (waiting, dice)) = (service.clone().oneshot(request), disturb.clone());
         async move {
             let outcome = call.await;
             // The bulkhead hears of the end next.
@@ -195,19 +195,16 @@ fn with_waiters_that_go_as_they_are_granted(world: &mut World<'_>) {
         .layer(layer)
         .layer(world.interleave("below"))
         .service(releasing);
-    let granted = world.sometimes("went away with a grant");
-    let passed_on = world.sometimes("the grant passed on");
+    let granted = world.sometimes("went away while a grant was out");
     let interleaved = world.interleave("above");
     let clients = service_fn(move |request: Request| {
         let call = stack.clone().oneshot(request);
         let (handle, running) = (handle.clone(), Arc::clone(&running));
-        let (granted, passed_on) = (granted.clone(), passed_on.clone());
-        let _ = &going;
+        let granted = granted.clone();
         waiting.clone().run(call, move || {
             // Slots that are taken and not in use belong to grants nobody has heard of yet.
             if handle.in_flight() > running.load(Ordering::Relaxed) {
                 granted.happened();
-                passed_on.happened();
             }
         })
     });

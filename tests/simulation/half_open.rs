@@ -87,7 +87,7 @@ impl Meter {
 fn storm(probes: u32) {
     let faults = Faults::new()
         .errors("db", 1.0, seconds(2), seconds(2))
-        .slow("db", 4.0, seconds(2), seconds(4));
+        .slow("db", 4.0, seconds(3), seconds(3));
     let plan = world(seconds(10), Clients::open(150.0).timeout(ms(400)), faults);
     let wire = move |world: &mut World<'_>| {
         let meter = Arc::new(Meter::default());
