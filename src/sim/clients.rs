@@ -133,8 +133,13 @@ impl Clients {
             Arrivals::Closed { .. } => return (0.0, f64::INFINITY),
             Arrivals::Bursts { per_second, on, off } => {
                 let (on, period) = (on.as_secs_f64(), (on + off).as_secs_f64());
-                let begun = (at / period).floor() * period;
-                if at < begun + on { (per_second, begun + on) } else { (0.0, begun + period) }
+                let mut index = (at / period).floor();
+                // The quotient may be rounded down to the period that ends here.
+                if (index + 1.0) * period <= at {
+                    index += 1.0;
+                }
+                let (end, next) = (index * period + on, (index + 1.0) * period);
+                if at < end { (per_second, end) } else { (0.0, next) }
             }
         };
         for spike in &self.spikes {
@@ -246,4 +251,23 @@ fn one() -> u32 {
 
 fn one_key() -> u64 {
     1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bursts_move_on_whatever_is_rounded() {
+        for (on, off) in [(150, 50), (300, 700), (1, 2), (7, 0), (0, 3)] {
+            let (on, off) = (Duration::from_millis(on), Duration::from_millis(off));
+            let clients = Clients::bursts(10.0, on, off);
+            let mut at = 0.0;
+            for _ in 0..10_000 {
+                let (_, until) = clients.rate(at);
+                assert!(until > at, "{on:?} on, {off:?} off: from {at} until {until}");
+                at = until;
+            }
+        }
+    }
 }

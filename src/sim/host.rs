@@ -214,20 +214,18 @@ impl Host {
         let call = &mut core.calls[ticket as usize];
         let request = call.request;
         match std::mem::replace(&mut call.state, CallState::Left) {
-            CallState::Waiting(_) => {
-                let stops = self.cancellation == Cancellation::Stops;
-                let mark = if stops { Mark::Cancelled } else { Mark::Unheard };
-                self.record.server(self.index, mark, request);
-                if stops {
-                    let (stopped, mut core) = self.with(core, |core, now| {
-                        let Core { station, ended, .. } = core;
-                        station.cancel(job, now, ended)
-                    });
-                    if stopped {
-                        core.free.push(ticket);
-                    }
+            CallState::Waiting(_) if self.cancellation == Cancellation::Stops => {
+                let (stopped, mut core) = self.with(core, |core, now| {
+                    let Core { station, ended, .. } = core;
+                    station.cancel(job, now, ended)
+                });
+                // If not, it was done in this very moment, and is entered as that.
+                if stopped {
+                    core.free.push(ticket);
+                    self.record.server(self.index, Mark::Cancelled, request);
                 }
             }
+            CallState::Waiting(_) => self.record.server(self.index, Mark::Unheard, request),
             CallState::Ended(_) | CallState::Lost | CallState::Left => core.free.push(ticket),
         }
     }

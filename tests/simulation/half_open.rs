@@ -88,7 +88,7 @@ fn storm(probes: u32) {
     let faults = Faults::new()
         .errors("db", 1.0, seconds(2), seconds(2))
         .slow("db", 4.0, seconds(3), seconds(3));
-    let plan = world(seconds(10), Clients::open(150.0).timeout(ms(400)), faults);
+    let plan = world(seconds(13), Clients::open(120.0).timeout(ms(400)), faults);
     let wire = move |world: &mut World<'_>| {
         let meter = Arc::new(Meter::default());
         let limits = meter.limits(world, probes as usize);
@@ -122,7 +122,7 @@ fn storm(probes: u32) {
     check(plan).holds(wire, |report| {
         let opened = openings(report, "db breaker");
         ensure(opened > 1, || format!("opened {opened} times"))?;
-        let last = report.goodput_between(seconds(9), seconds(10));
+        let last = report.goodput_between(seconds(12), seconds(13));
         ensure(last >= 0.95, || format!("goodput at the end: {last}"))
     });
 }

@@ -325,7 +325,7 @@ fn clients(dice: &Dice) -> Clients {
     if dice.chance(50) { clients.timeout(dice.millis(10..1000)) } else { clients }
 }
 
-fn plan(seed: u64) -> Plan {
+pub(crate) fn plan(seed: u64) -> Plan {
     let dice = Dice::new(seed);
     let mut faults = Faults::new();
     for _ in 0..dice.below(4) {

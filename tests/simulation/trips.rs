@@ -191,10 +191,10 @@ fn s21_slow_calls_open_the_circuit_without_an_error() {
         let failed = report.servers["db"].failed;
         ensure(failed == 0, || format!("{failed} calls failed"))?;
         let before = report.goodput_between(seconds(0), seconds(12));
-        ensure(before >= 0.999, || format!("goodput before: {before}"))?;
+        ensure(before >= 0.99, || format!("goodput before: {before}"))?;
         // While it is slow, most are spared the wait; then it is found to be well again.
         let after = report.goodput_between(seconds(19), seconds(21));
-        ensure(after >= 0.999, || format!("goodput after: {after}"))
+        ensure(after >= 0.99, || format!("goodput after: {after}"))
     });
 }
 
