@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use buttress::bulkhead::{BulkheadLayer, Handle, Queue, QueueOrder};
 use buttress::sim::{Clients, Failure, Latency, Plan, Request, Response, Server, World, ensure};
-use buttress::{Error, LiftLayer};
+use buttress::Error;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
 use crate::stacks::{Stacked, check, ms};
@@ -56,7 +56,7 @@ fn counted(world: &mut World<'_>, handle: Handle) -> (impl Stacked, Arc<AtomicUs
     let service = service_fn(move |request: Request| {
         let (count, call) = (Arc::clone(&count), send(&db, request));
         count.fetch_add(1, Ordering::Relaxed);
-        let ended = OnDrop(move || drop(count.fetch_sub(1, Ordering::Relaxed)));
+        let ended = OnDrop(move || _ = count.fetch_sub(1, Ordering::Relaxed));
         async move {
             let _ended = ended;
             call.await.map_err(Error::Service)

@@ -38,6 +38,8 @@ enum Refuses {
     Waiting(Option<Duration>),
     Open,
     After(Duration),
+    /// Once an attempt was made, and there is no time for the next.
+    Late,
 }
 
 /// What the refusals of a run are held against.
@@ -66,7 +68,9 @@ impl Truth {
             (Refuses::Full | Refuses::Waiting(_), Reason::BulkheadFull) => true,
             (Refuses::Waiting(most), Reason::QueueTimedOut) => most.is_some_and(|most| took >= most),
             (Refuses::After(limit), Reason::TimedOut) => took >= limit,
-            (Refuses::Waiting(_) | Refuses::After(_), Reason::DeadlineExceeded) => is_late,
+            (Refuses::Waiting(_) | Refuses::After(_) | Refuses::Late, Reason::DeadlineExceeded) => {
+                is_late
+            }
             (Refuses::Open, Reason::CircuitOpen) => {
                 rejected.retry_after().is_some_and(|wait| wait <= OPEN_AT_MOST)
             }
@@ -257,6 +261,7 @@ fn breaker(world: &World<'_>, dice: &Dice, inner: Stack, told: &mut Truth, name:
 fn retry(world: &World<'_>, dice: &Dice, inner: Stack, told: &mut Truth, name: &str) -> Stack {
     let attempts = dice.count(1..5);
     told.fan *= u64::from(attempts);
+    told.layers.insert(name.to_owned(), Refuses::Late);
     let jitters = [Jitter::Full, Jitter::Equal, Jitter::Decorrelated, Jitter::None];
     let layer = RetryLayer::builder(RetryPolicy)
         .name(name)

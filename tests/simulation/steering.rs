@@ -64,7 +64,7 @@ fn s38_services_that_are_readied_and_never_called_hold_nothing() {
         world.clients("shop", queue.layer(stack));
     };
     check(plan).holds(wire, |report| {
-        let before = report.goodput_between(seconds(0), seconds(4));
+        let before = report.goodput_between(seconds(0), seconds(3));
         ensure(before >= 0.99, || format!("goodput before: {before}"))?;
         let recovered = report.recovered_after();
         ensure(recovered.is_some_and(|after| after <= seconds(5)), || {
@@ -113,10 +113,10 @@ fn s38_a_gate_gets_its_reservations_back() {
 /// The negative control: a limit that is taken in `poll_ready` goes with whoever keeps it.
 #[test]
 fn s38_a_limit_reserved_in_poll_ready_is_used_up() {
-    let plan = world(seconds(12), clients(0.5), Faults::new());
+    let plan = world(seconds(12), clients(0.1), Faults::new());
     let wire = |world: &mut World<'_>| {
         let db = world.server("db");
-        let limit = ConcurrencyLimitLayer::new(40);
+        let limit = ConcurrencyLimitLayer::new(20);
         let stack = ServiceBuilder::new().layer(limit).layer(LiftLayer).service(db);
         let stack = fickle(world, stack, usize::MAX);
         world.clients("shop", stack);
@@ -289,15 +289,15 @@ fn s39_detached_calls_drain() {
     let clients = Clients::bursts(150.0, seconds(2), seconds(2));
     let plan = Plan::new(seconds(4)).server("db", server).clients("shop", clients);
     let wire = |world: &mut World<'_>| {
-        let layer = TimeoutLayer::builder(ms(100)).detach(25).observe(world.observer()).build();
+        let layer = TimeoutLayer::builder(ms(100)).detach(10).observe(world.observer()).build();
         let (most, drained) = (layer.handle(), Finding::of(world, "drained"));
         world.always("detached calls", move || match most.running() {
-            running if running <= 25 => Ok(()),
-            running => Err(format!("{running} run, not 25 at most")),
+            running if running <= 10 => Ok(()),
+            running => Err(format!("{running} run, not 10 at most")),
         });
         let (full, handle) = (world.sometimes("as many as may be"), layer.handle());
         world.at(ms(1900), move || {
-            if handle.running() == 25 {
+            if handle.running() == 10 {
                 full.happened();
             }
         });
