@@ -11,8 +11,17 @@ use crate::rejected::Reason;
 use crate::sync::{Mutex, lock};
 use crate::time::{Instant, now};
 
-/// The resolution of the series.
-pub(super) const MOMENT: Duration = Duration::from_millis(100);
+/// The resolution of the series of a short run.
+const MOMENT: Duration = Duration::from_millis(100);
+/// How many entries a series has at most.
+const MOMENTS: u32 = 36_000;
+
+/// The resolution of the series of a run that is this long: days would not fit into memory, tenth
+/// of a second by tenth of a second.
+pub(super) fn moment_of(run_for: Duration) -> Duration {
+    let tenths = (run_for / MOMENTS).as_nanos().div_ceil(MOMENT.as_nanos()).max(1);
+    MOMENT * u32::try_from(tenths).unwrap_or(u32::MAX)
+}
 
 type Invariant = (String, Box<dyn Fn() -> Result<(), String> + Send>);
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::plan::Plan;
-use super::record::Record;
+use super::record::{Record, moment_of};
 use super::report::{Report, Trigger};
 use super::world::World;
 use crate::sync::lock;
@@ -80,6 +80,7 @@ impl Sim {
             trace_hash: book.hash,
             events: book.events,
             ran_for: plan.run_for,
+            moment: moment_of(plan.run_for),
             trigger: from.zip(until).map(|(from, until)| Trigger { from, until }),
             incidents: plan.incidents(),
             no_load: plan.servers.values().map(|server| server.latency.mean()).sum(),
@@ -105,9 +106,11 @@ async fn pass(plan: &Plan, record: &Record) {
     loop {
         let (open, broken) = record.read(|book| (book.open, book.violation.is_some()));
         let now = now();
+        // Days would be looked at for hours.
+        let look = if now < end { LOOK.max(moment_of(plan.run_for) / 2) } else { LOOK };
         if broken || now >= over || (now >= end && open == 0) {
             return;
         }
-        sleep_until(later(now, LOOK)).await;
+        sleep_until(later(now, look)).await;
     }
 }

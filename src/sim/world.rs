@@ -14,7 +14,7 @@ use super::host::{Host, Workers};
 use super::interleave::{InterleaveLayer, Whim};
 use super::load::Load;
 use super::plan::Plan;
-use super::record::{Observer, Record};
+use super::record::{Observer, Record, moment_of};
 use super::report::{ClientReport, ServerReport};
 use super::request::{Failure, Request, Response};
 use crate::error::BoxError;
@@ -39,8 +39,9 @@ pub(super) type Gauge = Box<dyn Fn() -> usize>;
 impl<'a> World<'a> {
     pub(super) fn new(plan: &'a Plan, seed: u64, record: &Arc<Record>) -> Self {
         let record = Arc::clone(record);
+        let moment = moment_of(plan.run_for);
         // In the order of their names, as in the report.
-        let clients = plan.clients.values().map(ClientReport::of).collect();
+        let clients = plan.clients.values().map(|c| ClientReport::of(c, moment)).collect();
         record.read(|book| book.clients = clients);
         Self {
             plan,
@@ -208,7 +209,7 @@ impl<'a> World<'a> {
         let index = u32::try_from(self.hosts.len()).expect("fewer than 2^32 servers");
         let seeds = (self.seed(&format!("work {name}")), self.seed(&format!("wire {name}")));
         let host = Host::new(index, server, seeds, &self.record);
-        self.record.read(|book| book.servers.push(ServerReport::default()));
+        self.record.read(|book| book.servers.push(ServerReport::new(moment_of(self.plan.run_for))));
         self.hosts.push((name.to_owned(), Arc::clone(&host)));
         tokio::spawn(Arc::clone(&host).run());
         self.schedule_faults(name, &host);

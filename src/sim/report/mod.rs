@@ -14,7 +14,6 @@ use serde::Serialize;
 
 pub use parts::{ClientMoment, ClientReport, LayerReport, ServerMoment, ServerReport};
 
-use super::record::MOMENT;
 use crate::observe::EventKind;
 use crate::serde::duration;
 
@@ -31,6 +30,10 @@ pub struct Report {
     pub events: u64,
     /// How long clients sent.
     pub ran_for: Duration,
+    /// The resolution of what is kept over time: 100 ms, and more where the run is longer than an
+    /// hour.
+    #[serde(with = "duration")]
+    pub moment: Duration,
     /// From the begin of the first fault or spike to the end of the last.
     pub trigger: Option<Trigger>,
     /// Each fault and spike, by its begin.
@@ -112,9 +115,11 @@ impl Report {
         share(self.good(), self.offered())
     }
 
-    /// The same, of the requests that were sent from `from` to `until`, in steps of 100 ms.
+    /// The same, of the requests that were sent from `from` to `until`, in steps of
+    /// a [`moment`](Self::moment).
     #[must_use]
     pub fn goodput_between(&self, from: Duration, until: Duration) -> f64 {
+        let (from, until) = (index(from, self.moment), index(until, self.moment));
         let moments = self.clients.values().map(|client| between(&client.moments, from, until));
         let (good, offered) = moments
             .flatten()
@@ -216,22 +221,21 @@ impl fmt::Display for Violation {
     }
 }
 
-/// The entry of `at`, and those before it.
-fn moment<M: Clone + Default>(moments: &mut Vec<M>, at: Duration) -> &mut M {
-    let index = index(at);
+/// The entry of that index, and those before it.
+fn moment<M: Clone + Default>(moments: &mut Vec<M>, index: usize) -> &mut M {
     if moments.len() <= index {
         moments.resize(index + 1, M::default());
     }
     &mut moments[index]
 }
 
-fn index(at: Duration) -> usize {
-    usize::try_from(at.as_nanos() / MOMENT.as_nanos()).unwrap_or(usize::MAX)
+fn index(at: Duration, step: Duration) -> usize {
+    usize::try_from(at.as_nanos() / step.as_nanos().max(1)).unwrap_or(usize::MAX)
 }
 
-fn between<M>(moments: &[M], from: Duration, until: Duration) -> &[M] {
-    let end = index(until).min(moments.len());
-    &moments[index(from).min(end)..end]
+fn between<M>(moments: &[M], from: usize, until: usize) -> &[M] {
+    let end = until.min(moments.len());
+    &moments[from.min(end)..end]
 }
 
 #[allow(clippy::cast_precision_loss)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{moment, percentile};
+use super::{index, moment, percentile};
 use crate::observe::EventKind;
 use crate::sim::clients::Clients;
 use crate::sim::record::End;
@@ -35,14 +35,16 @@ pub struct ClientReport {
     /// The latency of each good request, in nanoseconds, shortest first.
     #[serde(skip)]
     pub latencies: Vec<u64>,
-    /// The same counts over time, by when requests were sent: one entry for each 100 ms.
+    /// The same counts over time, by when requests were sent: one entry for each [`Report::moment`](super::Report::moment).
     #[serde(skip)]
     pub moments: Vec<ClientMoment>,
     #[serde(skip)]
     pub(in crate::sim) deadline: Duration,
+    #[serde(skip)]
+    pub(in crate::sim) step: Duration,
 }
 
-/// What became of the requests that were sent in one tenth of a second.
+/// What became of the requests that were sent in one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ClientMoment {
@@ -78,15 +80,17 @@ pub struct ServerReport {
     pub unheard: u64,
     /// In work or in line at the end of the run.
     pub unfinished: u64,
-    /// Over time: one entry for each 100 ms.
+    /// Over time: one entry for each [`Report::moment`](super::Report::moment).
     #[serde(skip)]
     pub moments: Vec<ServerMoment>,
     /// The groups of clients whose requests came here.
     #[serde(skip)]
     pub(in crate::sim) callers: Vec<u32>,
+    #[serde(skip)]
+    pub(in crate::sim) step: Duration,
 }
 
-/// What a server did in one tenth of a second.
+/// What a server did in one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ServerMoment {
@@ -115,12 +119,12 @@ pub struct LayerReport {
 }
 
 impl ClientReport {
-    pub(in crate::sim) fn of(clients: &Clients) -> Self {
-        Self { deadline: clients.deadline, ..Self::default() }
+    pub(in crate::sim) fn of(clients: &Clients, step: Duration) -> Self {
+        Self { deadline: clients.deadline, step, ..Self::default() }
     }
 
     pub(in crate::sim) fn moment(&mut self, at: Duration) -> &mut ClientMoment {
-        moment(&mut self.moments, at)
+        moment(&mut self.moments, index(at, self.step))
     }
 
     pub(in crate::sim) fn end(&mut self, end: End, from: Duration, latency: Duration) {
@@ -156,8 +160,12 @@ impl ClientReport {
 }
 
 impl ServerReport {
+    pub(in crate::sim) fn new(step: Duration) -> Self {
+        Self { step, ..Self::default() }
+    }
+
     pub(in crate::sim) fn moment(&mut self, at: Duration) -> &mut ServerMoment {
-        moment(&mut self.moments, at)
+        moment(&mut self.moments, index(at, self.step))
     }
 
     pub(super) fn is_conserved(&self) -> bool {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::{ClientReport, Report, ServerReport, moment, share};
 use crate::sim::faults::{Condition, Faults};
 use crate::sim::plan::Plan;
-use crate::sim::record::MOMENT;
 use crate::sim::server::Server;
 
 /// The share of the requests sent in each second that must be good for a system to be well.
@@ -55,9 +54,9 @@ impl Report {
     #[must_use]
     pub fn recovered_after(&self) -> Option<Duration> {
         let end = self.trigger.map_or(Duration::ZERO, |trigger| trigger.until);
-        let second = usize::try_from(Duration::from_secs(1).as_nanos() / MOMENT.as_nanos()).ok()?;
+        let second = usize::try_from(Duration::from_secs(1).as_nanos() / self.moment.as_nanos()).ok()?;
         let totals = self.moments();
-        let first = super::index(end).min(totals.len());
+        let first = super::index(end, self.moment).min(totals.len());
         if self.trigger.is_some() && first == totals.len() {
             // Nothing was sent after it, so nobody knows.
             return None;
@@ -73,7 +72,7 @@ impl Report {
         match ill {
             None => Some(Duration::ZERO),
             Some(last) if last + 1 == count => None,
-            Some(last) => Some(MOMENT * u32::try_from(last + 1).ok()?),
+            Some(last) => Some(self.moment * u32::try_from(last + 1).ok()?),
         }
     }
 
@@ -82,7 +81,7 @@ impl Report {
         let mut totals: Vec<(u64, u64)> = Vec::new();
         for client in self.clients.values() {
             for (at, of_client) in client.moments.iter().enumerate() {
-                let total = moment(&mut totals, MOMENT * u32::try_from(at).unwrap_or(u32::MAX));
+                let total = moment(&mut totals, at);
                 *total = (total.0 + of_client.good, total.1 + of_client.offered);
             }
         }
@@ -107,8 +106,9 @@ impl ServerReport {
             let now = Condition::at(faults, name, at);
             let workers = f64::from(server.workers) * now.workers;
             let per_second = server.capacity_of(workers) * now.speed * now.yields();
-            moment(&mut self.moments, at).capacity = per_second * MOMENT.as_secs_f64();
-            at += MOMENT;
+            let step = self.step;
+            self.moment(at).capacity = per_second * step.as_secs_f64();
+            at += step;
         }
     }
 }
