@@ -106,8 +106,8 @@ async fn pass(plan: &Plan, record: &Record) {
     loop {
         let (open, broken) = record.read(|book| (book.open, book.violation.is_some()));
         let now = now();
-        // Days would be looked at for hours.
-        let look = if now < end { LOOK.max(moment_of(plan.run_for) / 2) } else { LOOK };
+        // Days are not looked through in steps of 50 ms.
+        let look = if now < end { LOOK.max(plan.run_for / 2000) } else { LOOK };
         if broken || now >= over || (now >= end && open == 0) {
             return;
         }

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
+use buttress::Error;
 use buttress::bulkhead::{BulkheadLayer, Handle, Queue, QueueOrder};
 use buttress::sim::{Clients, Failure, Latency, Plan, Request, Response, Server, World, ensure};
-use buttress::Error;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
 use crate::stacks::{Stacked, check, ms};
@@ -78,10 +78,15 @@ fn impatient(world: &mut World<'_>, stack: impl Stacked) -> impl Stacked {
                 cancelled.happened();
                 return Err(given_up());
             }
-            tokio::time::timeout(patience, call).await.unwrap_or_else(|_| {
-                cancelled.happened();
-                Err(given_up())
-            })
+            // Who gives up does so even if its turn has come in the same moment.
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(patience) => {
+                    cancelled.happened();
+                    Err(given_up())
+                }
+                outcome = call => outcome,
+            }
         }
     })
 }
@@ -191,10 +196,8 @@ fn with_waiters_that_go_as_they_are_granted(world: &mut World<'_>) {
             outcome
         }
     });
-    let stack = ServiceBuilder::new()
-        .layer(layer)
-        .layer(world.interleave("below"))
-        .service(releasing);
+    let stack =
+        ServiceBuilder::new().layer(layer).layer(world.interleave("below")).service(releasing);
     let granted = world.sometimes("went away while a grant was out");
     let interleaved = world.interleave("above");
     let clients = service_fn(move |request: Request| {

@@ -110,7 +110,10 @@ fn a_leaked_permit_is_told() {
         world.clients("shop", leaking);
     });
     let says = &found.says;
-    assert!(says.starts_with("leak: slots: ") && says.ends_with(" left at the end, not 0"), "{says}");
+    assert!(
+        says.starts_with("leak: slots: ") && says.ends_with(" left at the end, not 0"),
+        "{says}"
+    );
 }
 
 #[test]
@@ -127,7 +130,10 @@ fn a_panic_is_told() {
         world.clients("shop", panicking);
     });
     let says = &found.says;
-    assert!(says.starts_with("panic: ") && says.ends_with(" requests of \"shop\" panicked"), "{says}");
+    assert!(
+        says.starts_with("panic: ") && says.ends_with(" requests of \"shop\" panicked"),
+        "{says}"
+    );
 }
 
 #[test]

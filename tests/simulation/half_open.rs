@@ -64,7 +64,11 @@ impl Meter {
     }
 
     /// At most `probes` at every event, and nobody is refused while one of their slots is free.
-    fn limits(self: &Arc<Self>, world: &mut World<'_>, probes: usize) -> impl Fn(&EventKind) + use<> {
+    fn limits(
+        self: &Arc<Self>,
+        world: &mut World<'_>,
+        probes: usize,
+    ) -> impl Fn(&EventKind) + use<> {
         let meter = Arc::clone(self);
         world.always("concurrent probes", move || match meter.out() {
             out if out <= probes => Ok(()),
@@ -85,9 +89,12 @@ impl Meter {
 }
 
 fn storm(probes: u32) {
-    let faults = Faults::new()
-        .errors("db", 1.0, seconds(2), seconds(2))
-        .slow("db", 4.0, seconds(3), seconds(3));
+    let faults = Faults::new().errors("db", 1.0, seconds(2), seconds(2)).slow(
+        "db",
+        4.0,
+        seconds(3),
+        seconds(3),
+    );
     let plan = world(seconds(13), Clients::open(120.0).timeout(ms(400)), faults);
     let wire = move |world: &mut World<'_>| {
         let meter = Arc::new(Meter::default());

@@ -12,6 +12,7 @@ mod bulkheads;
 mod check;
 mod flapping;
 mod half_open;
+mod idle;
 mod metastable;
 mod models;
 mod retries;

@@ -66,7 +66,9 @@ impl Truth {
         let is_late = request.deadline.is_some_and(|deadline| deadline.has_passed());
         let fits = match (*layer, rejected.reason()) {
             (Refuses::Full | Refuses::Waiting(_), Reason::BulkheadFull) => true,
-            (Refuses::Waiting(most), Reason::QueueTimedOut) => most.is_some_and(|most| took >= most),
+            (Refuses::Waiting(most), Reason::QueueTimedOut) => {
+                most.is_some_and(|most| took >= most)
+            }
             (Refuses::After(limit), Reason::TimedOut) => took >= limit,
             (Refuses::Waiting(_) | Refuses::After(_) | Refuses::Late, Reason::DeadlineExceeded) => {
                 is_late
@@ -277,11 +279,8 @@ fn retry(world: &World<'_>, dice: &Dice, inner: Stack, told: &mut Truth, name: &
 
 fn hedge(world: &World<'_>, dice: &Dice, inner: Stack, told: &mut Truth, name: &str) -> Stack {
     told.fan *= 2;
-    let after = if dice.chance(70) {
-        Delay::Fixed(dice.millis(1..200))
-    } else {
-        Delay::Percentile(0.9)
-    };
+    let after =
+        if dice.chance(70) { Delay::Fixed(dice.millis(1..200)) } else { Delay::Percentile(0.9) };
     let layer = HedgeLayer::builder(RetryPolicy)
         .name(name)
         .delay(after)

@@ -29,7 +29,9 @@ fn trace(name: &str, seed: u64) -> u64 {
     let run = |plan: &Plan, wire: &dyn Fn(&mut World<'_>)| Sim::new(seed).run(plan, wire);
     let report = match name {
         "full stack, slow" => run(&full_stack(Faults::new().slow("db", 10.0, at, lasting)), &full),
-        "full stack, errors" => run(&full_stack(Faults::new().errors("db", 1.0, at, lasting)), &full),
+        "full stack, errors" => {
+            run(&full_stack(Faults::new().errors("db", 1.0, at, lasting)), &full)
+        }
         _ => run(&any_plan(seed), &any),
     };
     report.trace_hash

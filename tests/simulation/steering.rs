@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::task::{Context, Waker};
 
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Handle, Phase, Window};
@@ -18,42 +17,38 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use crate::stacks::{Stacked, check, client_side, clients, ms, seconds, world};
 use crate::tools::{Dice, Finding, is_refusal, locked};
 
-/// Clients that keep services ready for calls that never come: one in four drops its service, one
-/// in four keeps it, `kept` of them at most.
+/// Clients that make services ready for calls that never come: one in four drops the service then,
+/// one in four keeps it, `kept` of them at most.
 fn fickle(world: &mut World<'_>, stack: impl Stacked, kept: usize) -> impl Stacked {
     let dice = Dice::of(world, "fickle");
     let (dropped, held) = (world.sometimes("readied, dropped"), world.sometimes("readied, held"));
     let idle = Arc::new(Mutex::new(VecDeque::new()));
     service_fn(move |request| {
-        let mut ready = stack.clone();
-        let is_ready =
-            |ready: &mut _| poll_ready(ready, &mut Context::from_waker(Waker::noop()));
-        match dice.below(4) {
-            0 if is_ready(&mut ready) => {
-                drop(ready);
-                dropped.happened();
-            }
-            1 if is_ready(&mut ready) => {
+        let fate = dice.below(4);
+        if fate < 2 {
+            let (mut service, idle) = (stack.clone(), Arc::clone(&idle));
+            let (dropped, held) = (dropped.clone(), held.clone());
+            drop(tokio::spawn(async move {
+                if service.ready().await.is_err() || fate == 0 {
+                    dropped.happened();
+                    return;
+                }
+                held.happened();
                 let mut idle = locked(&idle);
-                idle.push_back(ready);
+                idle.push_back(service);
                 if idle.len() > kept {
                     idle.pop_front();
                 }
-                held.happened();
-            }
-            _ => {}
+            }));
         }
         stack.clone().oneshot(request)
     })
 }
 
-fn poll_ready(stack: &mut impl Stacked, cx: &mut Context<'_>) -> bool {
-    stack.poll_ready(cx).is_ready()
-}
-
 #[test]
 fn s38_services_that_are_readied_and_never_called_hold_nothing() {
-    let plan = world(seconds(12), clients(0.5), Faults::new().errors("db", 1.0, seconds(4), ms(1500)));
+    let plan =
+        world(seconds(12), clients(0.5), Faults::new().errors("db", 1.0, seconds(4), ms(1500)));
     let wire = |world: &mut World<'_>| {
         let db = world.server("db");
         let side = client_side(world, "db", db);
@@ -77,7 +72,8 @@ fn s38_services_that_are_readied_and_never_called_hold_nothing() {
 /// when the time of a probe is over.
 #[test]
 fn s38_a_gate_gets_its_reservations_back() {
-    let plan = world(seconds(12), clients(0.5), Faults::new().errors("db", 1.0, seconds(4), ms(1500)));
+    let plan =
+        world(seconds(12), clients(0.5), Faults::new().errors("db", 1.0, seconds(4), ms(1500)));
     let wire = |world: &mut World<'_>| {
         let breaker = CircuitBreakerLayer::builder()
             .name("db breaker")
@@ -140,8 +136,7 @@ fn resized(world: &mut World<'_>) {
     let ceiling = Arc::new(AtomicUsize::new(8));
     let (handle, top) = (layer.handle(), Arc::clone(&ceiling));
     world.always("never more than the limit, but for those who were in", move || {
-        let (held, limit, most) =
-            (handle.in_flight(), handle.limit(), top.load(Ordering::Relaxed));
+        let (held, limit, most) = (handle.in_flight(), handle.limit(), top.load(Ordering::Relaxed));
         top.store(most.min(held).max(limit), Ordering::Relaxed);
         if held <= most { Ok(()) } else { Err(format!("{held} in flight, the limit is {limit}")) }
     });
@@ -185,8 +180,8 @@ fn s39_a_bulkhead_resized_under_load_keeps_its_limits() {
     let clients = Clients::open(250.0).timeout(ms(300));
     let plan = Plan::new(ms(5200)).server("db", server).clients("shop", clients);
     check(plan).holds(resized, |report| {
-        let changed = report
-            .events_of("bulkhead", |kind| matches!(kind, EventKind::LimitChanged { .. }));
+        let changed =
+            report.events_of("bulkhead", |kind| matches!(kind, EventKind::LimitChanged { .. }));
         ensure(changed > 50, || format!("{changed} changes"))
     });
 }
@@ -272,9 +267,9 @@ fn command_and_look(handle: &Handle, obeyed: &Finding, command: u64) {
 
 #[test]
 fn s39_a_circuit_breaker_obeys_whatever_the_service_does() {
-    let faults = [1, 3, 5].iter().fold(Faults::new(), |faults, at| {
-        faults.errors("db", 1.0, seconds(*at), seconds(1))
-    });
+    let faults = [1, 3, 5]
+        .iter()
+        .fold(Faults::new(), |faults, at| faults.errors("db", 1.0, seconds(*at), seconds(1)));
     let plan = world(seconds(8), Clients::open(120.0), faults);
     check(plan).holds(steered, |report| {
         let last = report.goodput_between(seconds(7), seconds(8));

@@ -54,7 +54,8 @@ impl Report {
     #[must_use]
     pub fn recovered_after(&self) -> Option<Duration> {
         let end = self.trigger.map_or(Duration::ZERO, |trigger| trigger.until);
-        let second = usize::try_from(Duration::from_secs(1).as_nanos() / self.moment.as_nanos()).ok()?;
+        let second =
+            usize::try_from(Duration::from_secs(1).as_nanos() / self.moment.as_nanos()).ok()?;
         let totals = self.moments();
         let first = super::index(end, self.moment).min(totals.len());
         if self.trigger.is_some() && first == totals.len() {
