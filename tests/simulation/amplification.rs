@@ -99,7 +99,9 @@ fn drained_after(report: &Report) -> Option<f64> {
     let end = report.trigger?.until;
     let moments = report.servers["db"].moments.iter().zip(0_u32..);
     let mut after = moments.map(|(moment, at)| (moment, ms(100) * at)).filter(|(_, at)| *at >= end);
-    after.find(|(moment, _)| moment.waiting == 0).map(|(_, at)| (at - end).as_secs_f64())
+    after
+        .find(|(moment, _)| moment.waiting == 0)
+        .map(|(_, at)| at.saturating_sub(end).as_secs_f64())
 }
 
 #[test]

@@ -10,10 +10,10 @@ use buttress::observe::EventKind;
 use buttress::sim::{
     Check, Clients, Failures, Faults, Latency, Plan, Report, Request, Server, World, ensure,
 };
-use buttress::timeout::{FromRequest, TimeoutLayer};
-use buttress::{LiftLayer, Reason};
+use buttress::timeout::{Deadline, FromRequest, TimeoutLayer};
+use buttress::{LiftLayer, Reason, Rejectable, Rejected};
 use tokio::time::Instant;
-use tower::{Layer, Service, ServiceBuilder, service_fn};
+use tower::{Service, ServiceBuilder, service_fn};
 
 use crate::figures::Spread;
 use crate::stacks::{
@@ -190,53 +190,48 @@ fn any_durations() -> Plan {
         .clients("shop", Clients::open(100.0).deadline(ms(400)).keys(600_000))
 }
 
+fn limit(request: &Request) -> Duration {
+    Duration::from_micros(1 + request.key)
+}
+
+/// Around a timeout: notes the ends of calls that come too early or too late.
+fn timed(world: &mut World<'_>) {
+    let ends = ["timed out", "at the deadline", "in time"].map(|name| world.sometimes(name));
+    let off = Arc::new(Mutex::new(None));
+    let found = Arc::clone(&off);
+    world.always("calls end in time", move || found.lock().unwrap().clone().map_or(Ok(()), Err));
+    let layer = TimeoutLayer::builder(seconds(1)).deadline(FromRequest).per_request(limit).build();
+    let db = ServiceBuilder::new().layer(layer).layer(LiftLayer).service(world.server("db"));
+    let watch = service_fn(move |request: Request| {
+        let (off, mut db, ends) = (Arc::clone(&off), db.clone(), ends.clone());
+        async move {
+            let own = Instant::now() + limit(&request);
+            let deadline = request.deadline.map_or(own, Deadline::instant);
+            let outcome = db.call(request).await;
+            let now = Instant::now();
+            let reason =
+                outcome.as_ref().err().and_then(Rejectable::rejected).map(Rejected::reason);
+            let (end, from) = match reason {
+                Some(Reason::TimedOut) => (0, own),
+                Some(_) => (1, deadline),
+                None => (2, now),
+            };
+            ends[end].happened();
+            // Timers fire on the millisecond.
+            if now < from || now > own.min(deadline) + ms(1) {
+                let says = format!("{reason:?} at {now:?}, limit {own:?}, deadline {deadline:?}");
+                *off.lock().unwrap() = Some(says);
+            }
+            outcome
+        }
+    });
+    world.clients("shop", watch);
+}
+
 #[test]
 fn s31_a_timeout_is_never_early_and_at_most_a_millisecond_late() {
-    check(any_durations()).holds(
-        |world| {
-            let sometimes = ["timed out", "at the deadline", "in time"];
-            let [over, late, fine] = sometimes.map(|name| world.sometimes(name));
-            let off = Arc::new(Mutex::new(None));
-            let found = Arc::clone(&off);
-            world.always("calls end in time", move || {
-                found.lock().unwrap().clone().map_or(Ok(()), Err)
-            });
-            let limit = |request: &Request| Duration::from_micros(1 + request.key);
-            let layer =
-                TimeoutLayer::builder(seconds(1)).deadline(FromRequest).per_request(limit).build();
-            let db = ServiceBuilder::new().layer(LiftLayer).service(world.server("db"));
-            let timed = layer.layer(db);
-            let watch = service_fn(move |request: Request| {
-                let (off, mut timed) = (Arc::clone(&off), timed.clone());
-                let (over, late, fine) = (over.clone(), late.clone(), fine.clone());
-                async move {
-                    let own = Instant::now() + limit(&request);
-                    let deadline = request.deadline.map_or(own, |deadline| deadline.instant());
-                    let outcome = timed.call(request).await;
-                    let now = Instant::now();
-                    let reason = outcome.as_ref().err().and_then(buttress::Rejectable::rejected);
-                    let (from, until) = match reason.map(buttress::Rejected::reason) {
-                        Some(Reason::TimedOut) => (own, own.min(deadline)),
-                        Some(_) => (deadline, own.min(deadline)),
-                        None => (now, own.min(deadline)),
-                    };
-                    match reason.map(buttress::Rejected::reason) {
-                        Some(Reason::TimedOut) => over.happened(),
-                        Some(_) => late.happened(),
-                        None => fine.happened(),
-                    }
-                    if now < from || now > until + ms(1) {
-                        let words = format!("{reason:?} {now:?}, own {own:?}, {deadline:?}");
-                        *off.lock().unwrap() = Some(words);
-                    }
-                    outcome
-                }
-            });
-            world.clients("shop", watch);
-        },
-        |report| {
-            let all = report.sometimes.values().all(|count| *count > 10);
-            ensure(all, || format!("{:?}", report.sometimes))
-        },
-    );
+    check(any_durations()).holds(timed, |report| {
+        let all = report.sometimes.values().all(|count| *count > 10);
+        ensure(all, || format!("{:?}", report.sometimes))
+    });
 }

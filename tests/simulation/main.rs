@@ -5,18 +5,18 @@
 #![allow(clippy::cast_precision_loss)]
 
 mod amplification;
-mod figures;
-mod isolation;
-mod load;
 mod bulkheads;
 mod check;
+mod figures;
 mod flapping;
 mod half_open;
 mod idle;
+mod isolation;
+mod load;
 mod metastable;
 mod models;
-mod retries;
 mod random_stacks;
+mod retries;
 mod same_hash;
 mod stacks;
 mod stale;

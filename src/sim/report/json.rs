@@ -5,12 +5,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::{
-    ClientMoment, ClientReport, Incident, LayerReport, Report, ServerMoment, ServerReport, Trigger,
-    Violation,
-};
+use super::{ClientReport, Incident, LayerReport, Report, ServerReport, Trigger, Violation};
 use crate::serde::duration;
-use crate::sim::record::MOMENT;
 
 impl Report {
     /// The report as JSON, on one line: its fields, the figures that follow from them, and the
@@ -156,14 +152,15 @@ impl<'a> Client<'a> {
         let latency = Latency { p50, p99, p999 };
         let [p50, p99, p999] = [p50, p99, p999].map(|latency| report.in_no_loads(latency));
         let slowdown = Slowdown { p50, p99, p999 };
-        Self { counts, latency, slowdown, series: ClientSeries::of(&counts.moments) }
+        Self { counts, latency, slowdown, series: ClientSeries::of(counts) }
     }
 }
 
 impl ClientSeries {
-    fn of(moments: &[ClientMoment]) -> Self {
+    fn of(counts: &ClientReport) -> Self {
+        let moments = &counts.moments;
         Self {
-            step: MOMENT,
+            step: counts.step,
             offered: column(moments, |moment| moment.offered),
             good: column(moments, |moment| moment.good),
             refused: column(moments, |moment| moment.refused),
@@ -173,14 +170,15 @@ impl ClientSeries {
 
 impl<'a> Server<'a> {
     fn of(counts: &'a ServerReport, amplification: f64) -> Self {
-        Self { counts, amplification, series: ServerSeries::of(&counts.moments) }
+        Self { counts, amplification, series: ServerSeries::of(counts) }
     }
 }
 
 impl ServerSeries {
-    fn of(moments: &[ServerMoment]) -> Self {
+    fn of(counts: &ServerReport) -> Self {
+        let moments = &counts.moments;
         Self {
-            step: MOMENT,
+            step: counts.step,
             sent: column(moments, |moment| moment.sent),
             completed: column(moments, |moment| moment.completed),
             busy: column(moments, |moment| moment.busy),

@@ -32,7 +32,6 @@ pub struct Report {
     pub ran_for: Duration,
     /// The resolution of what is kept over time: 100 ms, and more where the run is longer than an
     /// hour.
-    #[serde(with = "duration")]
     pub moment: Duration,
     /// From the begin of the first fault or spike to the end of the last.
     pub trigger: Option<Trigger>,

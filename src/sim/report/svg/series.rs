@@ -1,6 +1,5 @@
 //! The series of a report, as the plot shows them.
 
-use crate::sim::record::MOMENT;
 use crate::sim::report::{ClientMoment, Report, ServerMoment, ServerReport};
 
 /// So many points a curve has, about.
@@ -24,7 +23,7 @@ pub(super) struct Bins<'a> {
 impl<'a> Bins<'a> {
     pub(super) fn of(report: &'a Report) -> Self {
         let until = report.violation.as_ref().map_or(report.ran_for, |broken| broken.at);
-        let moments = until.as_nanos().div_ceil(MOMENT.as_nanos());
+        let moments = until.as_nanos().div_ceil(report.moment.as_nanos());
         let moments = usize::try_from(moments).unwrap_or(usize::MAX).max(1);
         // Of 1, 2, 5, 10, 20, .. moments: bins then begin and end where faults do, mostly.
         let mut sizes = (0_u32..).flat_map(|n| [1, 2, 5].map(|factor| factor * 10_usize.pow(n)));
@@ -78,7 +77,7 @@ impl<'a> Bins<'a> {
     /// `of` the values of each bin and its length in seconds.
     #[allow(clippy::cast_precision_loss)]
     fn fold(&self, values: &[f64], of: impl Fn(&[f64], f64) -> f64) -> Series {
-        let moment = MOMENT.as_secs_f64();
+        let moment = self.report.moment.as_secs_f64();
         let bins = (0..self.moments).step_by(self.size);
         let points = bins.map(|first| {
             let end = (first + self.size).min(self.moments);
