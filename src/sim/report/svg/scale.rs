@@ -83,10 +83,10 @@ mod tests {
 
     #[test]
     fn steps_are_round_and_few() {
-        assert_eq!(step(1.0, 5.0), 0.2);
-        assert_eq!(step(60.0, 12.0), 5.0);
-        assert_eq!(step(601.0, 6.0), 200.0);
-        assert_eq!(step(7.0, 5.0), 2.0);
+        assert!((step(1.0, 5.0) - 0.2).abs() < 1e-9);
+        assert!((step(60.0, 12.0) - 5.0).abs() < 1e-9);
+        assert!((step(601.0, 6.0) - 200.0).abs() < 1e-9);
+        assert!((step(7.0, 5.0) - 2.0).abs() < 1e-9);
         for top in [0.003, 0.9, 1.0, 7.5, 99.0, 100.0, 12_345.0, 1e9] {
             let count = top / step(top, 6.0);
             assert!((2.4..=6.0 + 1e-9).contains(&count), "{top}: {count} steps");
