@@ -28,7 +28,7 @@ pub(crate) const fn ms(millis: u64) -> Duration {
 }
 
 /// How the scenarios are run.
-pub(crate) const COMMAND: &str = "cargo test --release --features sim --test simulation";
+pub(crate) const COMMAND: &str = "cargo test --features sim --test simulation";
 
 /// A claim about runs of `plan`, replayed by the command of the manual.
 pub(crate) fn check(plan: Plan) -> Check {
