@@ -27,7 +27,7 @@ fn broken(run_for: Duration, clients: Clients) -> Plan {
     Plan::new(run_for)
         .server("db", Server::workers(10, Latency::exponential(ms(20))))
         .clients("shop", clients)
-        .faults(Faults::new().errors("db", 1.0, Duration::ZERO, run_for))
+        .faults(Faults::new().errors("db", 1.0, Duration::ZERO, 2 * run_for))
 }
 
 /// A breaker with the default window and minimum, and what it has seen since it was last closed.
