@@ -198,7 +198,7 @@ fn s10_a_budget_bounds_the_amplification_of_every_window() {
             let (requests, retries) = sum(&moments[120..190]);
             let share = spent.note(retries / (ratio * requests + 7.0 * floor));
             amplified.note(1.0 + retries / requests);
-            ensure((0.85..=1.1).contains(&share), || format!("{share} of the budget was spent"))
+            ensure((0.75..=1.25).contains(&share), || format!("{share} of the budget was spent"))
         },
     );
 }
