@@ -195,8 +195,8 @@ fn s10_a_budget_bounds_the_amplification_of_every_window() {
                     format!("{retries} retries in the second to {:?}, not {most}", ms(100) * at)
                 })?;
             }
-            let (requests, retries) = sum(&moments[120..190]);
-            let share = spent.note(retries / (ratio * requests + 7.0 * floor));
+            let (requests, retries) = sum(&moments[120..180]);
+            let share = spent.note(retries / (ratio * requests + 6.0 * floor));
             amplified.note(1.0 + retries / requests);
             ensure((0.75..=1.25).contains(&share), || format!("{share} of the budget was spent"))
         },
@@ -208,7 +208,7 @@ fn s10_without_a_budget_every_attempt_is_made() {
     Check::new(outage()).command(COMMAND).at_most(64).holds(
         |world| impatient(world, no_budget()),
         |report| {
-            let (requests, retries) = sum(&retries(report)[120..190]);
+            let (requests, retries) = sum(&retries(report)[120..180]);
             let amplification = 1.0 + retries / requests;
             ensure((3.9..=4.1).contains(&amplification), || format!("{amplification}"))
         },
