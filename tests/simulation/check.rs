@@ -55,7 +55,7 @@ fn a_planted_failure_is_found_shrunk_and_told() {
     let again = Sim::new(seed).run(&smallest, bare);
     assert_eq!(judge(&again), Err(says), "the smallest plan fails as it is said to");
 
-    let text = found.to_string();
+    let told = found.to_string();
     let test = "check::a_planted_failure_is_found_shrunk_and_told";
     let replay = format!(
         "SIM_SEED={seed:#x} cargo test --release --features sim --test simulation {test} -- --exact"
@@ -66,7 +66,7 @@ fn a_planted_failure_is_found_shrunk_and_told() {
         replay,
         serde_json::to_string_pretty(&smallest).unwrap(),
     ] {
-        assert!(text.contains(&part), "{part:?} is not in:\n{text}");
+        assert!(told.contains(&part), "{part:?} is not in:\n{told}");
     }
 }
 

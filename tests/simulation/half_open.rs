@@ -181,7 +181,7 @@ fn lives(world: &mut World<'_>, meter: &Arc<Meter>) -> impl Fn(&EventKind) + use
             decided.ensure(drop == now, || "the circuit changed its state".to_owned());
         }
         kind if is_refusal(kind) => {
-            let since = watch.at() - *locked(&admitted);
+            let since = watch.since(*locked(&admitted));
             dead.ensure(since <= OPEN + seconds(1), || format!("nobody admitted for {since:?}"));
         }
         _ => {}

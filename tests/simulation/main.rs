@@ -15,6 +15,7 @@ mod isolation;
 mod load;
 mod metastable;
 mod models;
+mod random_plans;
 mod random_stacks;
 mod retries;
 mod same_hash;

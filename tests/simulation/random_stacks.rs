@@ -10,15 +10,13 @@ use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::hedge::{Delay, HedgeLayer};
 use buttress::observe::{Event, EventKind, ObserveLayer};
 use buttress::retry::{Backoff, Budget, Jitter, RetryLayer};
-use buttress::sim::{
-    Cancellation, Clients, Endpoint, Failure, Failures, Faults, Latency, Plan, QueueDiscipline,
-    Request, Response, RetryPolicy, Server, World,
-};
-use buttress::timeout::{FromRequest, TimeoutLayer};
+use buttress::sim::{Endpoint, Failure, Failures, Request, Response, RetryPolicy, World};
+use buttress::timeout::{Deadline, FromRequest, TimeoutLayer};
 use buttress::{Error, Reason, Rejected};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceExt, service_fn};
 
+use crate::random_plans::any_plan;
 use crate::stacks::{Stacked, check_of, ms, seconds};
 use crate::tools::{Dice, Finding, Watch, locked, send};
 
@@ -63,7 +61,7 @@ impl Truth {
         let Some(layer) = self.layers.get(name) else {
             return Some("no layer has this name".to_owned());
         };
-        let is_late = request.deadline.is_some_and(|deadline| deadline.has_passed());
+        let is_late = request.deadline.is_some_and(Deadline::has_passed);
         let fits = match (*layer, rejected.reason()) {
             (Refuses::Full | Refuses::Waiting(_), Reason::BulkheadFull) => true,
             (Refuses::Waiting(most), Reason::QueueTimedOut) => {
@@ -298,61 +296,6 @@ fn budget(dice: &Dice) -> Budget {
     }
 }
 
-fn latency(dice: &Dice) -> Latency {
-    let usual = dice.millis(2..60);
-    match dice.below(4) {
-        0 => Latency::fixed(usual),
-        1 => Latency::exponential(usual),
-        2 => Latency::log_normal(usual, 0.8),
-        _ => Latency::bimodal(usual, usual * 20, 0.05),
-    }
-}
-
-fn server(dice: &Dice) -> Server {
-    let mut server = Server::workers(dice.count(1..16), latency(dice));
-    if dice.chance(40) {
-        server = server.queue(dice.size(0..40));
-    }
-    if dice.chance(30) {
-        server = server.discipline(QueueDiscipline::Lifo);
-    }
-    if dice.chance(50) { server.cancellation(Cancellation::Stops) } else { server }
-}
-
-fn clients(dice: &Dice) -> Clients {
-    let clients = match dice.below(3) {
-        0 => Clients::open(f64::from(dice.count(5..120))),
-        1 => Clients::closed(dice.count(1..15), Latency::exponential(ms(100))),
-        _ => Clients::bursts(f64::from(dice.count(20..300)), ms(300), ms(700)),
-    };
-    let clients = clients.deadline(dice.millis(20..1500));
-    if dice.chance(50) { clients.timeout(dice.millis(10..1000)) } else { clients }
-}
-
-pub(crate) fn plan(seed: u64) -> Plan {
-    let dice = Dice::new(seed);
-    let mut faults = Faults::new();
-    for _ in 0..dice.below(4) {
-        let (at, lasting) = (dice.millis(0..4000), dice.millis(50..2000));
-        faults = match dice.below(8) {
-            0 => faults.slow("db", 10.0, at, lasting),
-            1 => faults.lose_workers("db", 0.9, at, lasting),
-            2 => faults.crash("db", at, lasting),
-            3 => faults.silence("db", at, lasting),
-            4 => faults.partition("db", at, lasting),
-            5 => faults.lose_replies("db", 0.3, at, lasting),
-            6 => faults.pause("db", at, lasting),
-            _ => faults.errors("db", 0.7, at, lasting),
-        };
-    }
-    Plan::new(seconds(5))
-        .server("db", server(&dice))
-        .clients("shop", clients(&dice))
-        .clients("till", clients(&dice))
-        .faults(faults)
-        .drain(seconds(5))
-}
-
 /// A stack drawn by the seed, its refusals held against the truth.
 pub(crate) fn any_stack(world: &mut World<'_>) -> impl Stacked + use<> {
     let dice = Dice::of(world, "stack");
@@ -385,7 +328,7 @@ pub(crate) fn any_stack(world: &mut World<'_>) -> impl Stacked + use<> {
                     if rejected.was_dispatched() {
                         sent_and_refused.happened();
                     }
-                    if let Some(why) = truth.lie(rejected, &request, watch.at() - from) {
+                    if let Some(why) = truth.lie(rejected, &request, watch.since(from)) {
                         lie.ensure(false, || format!("{rejected}: {why}"));
                     }
                 }
@@ -403,5 +346,5 @@ fn s37_any_layers_in_any_order_over_any_plan() {
         world.clients("shop", stack.clone());
         world.clients("till", stack);
     };
-    check_of(plan).holds(wire, |_| Ok(()));
+    check_of(any_plan).holds(wire, |_| Ok(()));
 }

@@ -4,7 +4,8 @@ use std::process::Command;
 
 use buttress::sim::{Faults, Plan, Sim, World};
 
-use crate::random_stacks::{any_stack, plan as any_plan};
+use crate::random_plans::any_plan;
+use crate::random_stacks::any_stack;
 use crate::stacks::{TRIGGER, clients, full, seconds, world};
 
 /// Traces as they were when this was written. They change with whatever changes what happens in a
@@ -45,7 +46,9 @@ fn traces() -> Vec<String> {
 #[test]
 fn s40_traces_are_as_they_were() {
     let traces = traces();
-    traces.iter().for_each(|trace| println!("{trace}"));
+    for trace in &traces {
+        println!("{trace}");
+    }
     let known = TRACES.map(|(name, seed, hash)| format!("(\"{name}\", {seed:#x}, {hash:#018x}),"));
     assert_eq!(traces, known);
 }

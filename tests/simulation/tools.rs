@@ -116,6 +116,10 @@ impl Watch {
     pub(crate) fn at(self) -> Duration {
         self.0.elapsed()
     }
+
+    pub(crate) fn since(self, earlier: Duration) -> Duration {
+        self.at().saturating_sub(earlier)
+    }
 }
 
 /// A panic that no panic hook prints: thousands are part of a run.

@@ -8,7 +8,7 @@ use buttress::sim::{
 use tower::ServiceBuilder;
 
 use crate::stacks::{check, ms, seconds, world};
-use crate::tools::{is_opening, openings};
+use crate::tools::openings;
 
 const HOSTS: u64 = 5;
 const RATE: f64 = 25.0;
@@ -82,7 +82,7 @@ fn keyed_breakers_keep_the_healthy_share(sick: u64) {
         let ((good, _), (_, sent)) = (shares(report, "healthy"), shares(report, "sick"));
         ensure(good >= 0.99, || format!("healthy hosts answer {good} of their requests"))?;
         // A fifth of the run is over before they fail.
-        ensure(sent <= 0.4, || format!("{sent} of the requests to failing hosts are sent"))
+        ensure(sent <= 0.45, || format!("{sent} of the requests to failing hosts are sent"))
     });
 }
 
@@ -106,7 +106,7 @@ fn s19_keyed_breakers_keep_the_healthy_share_at_60_percent_errors() {
 fn s19_one_breaker_for_all_hosts_harms_the_healthy_ones_at_60_percent_errors() {
     check(hosts(3)).holds(shared(3), |report| {
         let (good, _) = shares(report, "healthy");
-        ensure(good <= 0.5, || format!("healthy hosts answer {good} of their requests"))
+        ensure(good <= 0.45, || format!("healthy hosts answer {good} of their requests"))
     });
 }
 
@@ -139,23 +139,22 @@ fn one(world: &mut World<'_>) {
 fn s19_a_breaker_harms_where_errors_are_spread_over_all_requests() {
     check(spread(0.6)).holds(one, |report| {
         let good = report.goodput_between(seconds(5), seconds(15));
-        ensure(good <= 0.2, || format!("goodput {good}, of 0.4 without a breaker"))
+        ensure(good <= 0.1, || format!("goodput {good}, of 0.4 without a breaker"))
     });
 }
 
 #[test]
 fn s19_a_breaker_does_no_harm_below_its_threshold() {
     check(spread(0.2)).holds(one, |report| {
-        let good = report.goodput_between(seconds(5), seconds(15));
         ensure(openings(report, "db breaker") == 0, || "it opened".to_owned())?;
-        ensure(good >= 0.74, || format!("goodput {good}, of 0.8 without a breaker"))
+        ensure(report.rejections().is_empty(), || format!("{:?}", report.rejections()))
     });
 }
 
 /// Ten times as slow from the twelfth second to the sixteenth, and never an error.
 fn slow() -> Plan {
     let faults = Faults::new().slow("db", 10.0, seconds(12), seconds(4));
-    world(seconds(21), Clients::open(60.0), faults)
+    world(seconds(23), Clients::open(60.0), faults)
 }
 
 fn judging(slow_calls: bool) -> impl Fn(&mut World<'_>) {
@@ -169,7 +168,7 @@ fn judging(slow_calls: bool) -> impl Fn(&mut World<'_>) {
             .open_for_at_most(seconds(1))
             .seed(world.seed("breaker"))
             .observe(world.observer());
-        let slow = if slow_calls { builder.slow_calls(ms(200), 0.5) } else { builder };
+        let slow = if slow_calls { builder.slow_calls(ms(300), 0.3) } else { builder };
         let breaker = slow.build();
         let handle = breaker.handle();
         let closed = world.sometimes("closed before, after 12 windows of traffic");
@@ -186,14 +185,14 @@ fn judging(slow_calls: bool) -> impl Fn(&mut World<'_>) {
 #[test]
 fn s21_slow_calls_open_the_circuit_without_an_error() {
     check(slow()).holds(judging(true), |report| {
-        let opened = report.events_of("db breaker", is_opening);
+        let opened = openings(report, "db breaker");
         ensure(opened > 0, || "it did not open".to_owned())?;
         let failed = report.servers["db"].failed;
         ensure(failed == 0, || format!("{failed} calls failed"))?;
         let before = report.goodput_between(seconds(0), seconds(12));
         ensure(before >= 0.99, || format!("goodput before: {before}"))?;
         // While it is slow, most are spared the wait; then it is found to be well again.
-        let after = report.goodput_between(seconds(19), seconds(21));
+        let after = report.goodput_between(seconds(21), seconds(23));
         ensure(after >= 0.99, || format!("goodput after: {after}"))
     });
 }
