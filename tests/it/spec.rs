@@ -31,20 +31,24 @@ fn named(page: &str) -> Vec<&str> {
 fn the_table_names_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(root.join("tests/SPEC.md")).unwrap();
-    let (tests, models) = (root.join("tests/it"), sources(&root.join("src")));
-    let mut missing = Vec::new();
-    let names = named(&page);
-    for name in &names {
+    let models = sources(&root.join("src"));
+    let exists = |tests: &Path, name: &str| {
         let path = tests.join(name.replace("::", "/"));
         let (module, test) = name.rsplit_once("::").unwrap_or(("contract", name));
         let module = tests.join(module.replace("::", "/"));
         let function = format!("fn {test}(");
         let beside = fs::read_to_string(module.with_extension("rs"))
             .or_else(|_| fs::read_to_string(module.join("mod.rs")));
-        let found = path.is_dir()
+        path.is_dir()
             || path.with_extension("rs").is_file()
             || beside.is_ok_and(|text| text.contains(&function))
-            || (!name.contains("::") && models.contains(&function));
+            || (!name.contains("::") && models.contains(&function))
+    };
+    let binaries = [root.join("tests/it"), root.join("tests/simulation")];
+    let mut missing = Vec::new();
+    let names = named(&page);
+    for name in &names {
+        let found = binaries.iter().any(|tests| exists(tests, name));
         if !found {
             missing.push(*name);
         }

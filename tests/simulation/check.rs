@@ -57,9 +57,8 @@ fn a_planted_failure_is_found_shrunk_and_told() {
 
     let told = found.to_string();
     let test = "check::a_planted_failure_is_found_shrunk_and_told";
-    let replay = format!(
-        "SIM_SEED={seed:#x} cargo test --release --features sim --test simulation {test} -- --exact"
-    );
+    let replay =
+        format!("SIM_SEED={seed:#x} cargo test --features sim --test simulation {test} -- --exact");
     for part in [
         format!("{test}: seed {seed:#x} failed"),
         format!("trace {:016x}, {} events", report.trace_hash, report.events),
@@ -207,7 +206,7 @@ fn a_seed_in_the_environment_replays_exactly_that_failure() {
     let replay = line(&first, "replay: ");
     assert_eq!(
         replay,
-        "replay: SIM_SEED=0x5 cargo test --release --features sim --test simulation \
+        "replay: SIM_SEED=0x5 cargo test --features sim --test simulation \
          check::planted_for_a_child -- --exact"
     );
     let again = run_in_a_child(5, &[("SIM_SEED", "0x5")]);
