@@ -69,6 +69,20 @@ fn a_planted_failure_is_found_shrunk_and_told() {
     }
 }
 
+/// Every plan that is small enough fails here, but not for what was found.
+#[test]
+fn a_failure_is_not_shrunk_into_another() {
+    let judge = |report: &Report| {
+        let failed = report.servers["db"].failed;
+        ensure(report.offered() > 50, || format!("too few requests: {}", report.offered()))?;
+        ensure(failed == 0, || format!("failed calls: {failed}"))
+    };
+    let found = found_by(bare, judge);
+    let (smallest, says) = found.shrunk.expect("a smaller plan");
+    assert!(says.starts_with("failed calls: "), "{says}");
+    assert!(smallest.faults.0.len() == 1 && smallest.run_for < plan().run_for, "{smallest:?}");
+}
+
 #[test]
 fn a_broken_invariant_is_told_with_its_event() {
     let wire = |world: &mut World<'_>| {

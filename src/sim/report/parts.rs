@@ -1,6 +1,7 @@
 //! The parts of a report: what each group of clients got, and what each server did.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,7 +12,7 @@ use crate::sim::clients::Clients;
 use crate::sim::record::End;
 
 /// What a group of clients got. Each request that was offered ended in exactly one of the ways.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ClientReport {
     /// Requests.
@@ -35,7 +36,8 @@ pub struct ClientReport {
     /// The latency of each good request, in nanoseconds, shortest first.
     #[serde(skip)]
     pub latencies: Vec<u64>,
-    /// The same counts over time, by when requests were sent: one entry for each [`Report::moment`](super::Report::moment).
+    /// The same counts over time, by when requests were sent: one entry for each
+    /// [`Report::moment`](super::Report::moment).
     #[serde(skip)]
     pub moments: Vec<ClientMoment>,
     #[serde(skip)]
@@ -57,7 +59,7 @@ pub struct ClientMoment {
 }
 
 /// What a server did.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ServerReport {
     /// Attempts that were sent to it.
@@ -187,6 +189,41 @@ impl LayerReport {
         }
         self.counts.push((kind, 1));
         self.counts.len() - 1
+    }
+}
+
+// Their series would fill the screen of whoever prints a report to see what is in it.
+
+impl fmt::Debug for ClientReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientReport")
+            .field("offered", &self.offered)
+            .field("good", &self.good)
+            .field("late", &self.late)
+            .field("refused", &self.refused)
+            .field("failed", &self.failed)
+            .field("timed_out", &self.timed_out)
+            .field("panicked", &self.panicked)
+            .field("unfinished", &self.unfinished)
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ServerReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerReport")
+            .field("sent", &self.sent)
+            .field("arrived", &self.arrived)
+            .field("cut", &self.cut)
+            .field("refused", &self.refused)
+            .field("completed", &self.completed)
+            .field("failed", &self.failed)
+            .field("reset", &self.reset)
+            .field("cancelled", &self.cancelled)
+            .field("unheard", &self.unheard)
+            .field("unfinished", &self.unfinished)
+            .finish_non_exhaustive()
     }
 }
 
