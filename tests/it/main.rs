@@ -9,7 +9,7 @@ mod body_timeout;
 mod bulkhead;
 mod cancellation;
 mod circuit_breaker;
-#[cfg(feature = "full")]
+#[cfg(all(feature = "full", feature = "sim"))]
 mod compile_errors;
 mod contract;
 mod cost;
