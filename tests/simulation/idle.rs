@@ -87,9 +87,10 @@ fn is_fresh(snapshot: &Snapshot, old: &Budget, fresh: &Finding) {
 #[test]
 fn s22_thirty_idle_days_three_times() {
     check(plan()).holds(wire, |report| {
-        // The first call finds it half open, after whatever came before; then all is well.
+        // The first calls find it half open, and but for a few probes are refused; then all is
+        // well.
         let last = report.goodput_between(IDLE * 3, IDLE * 3 + DAY);
-        ensure(last >= 0.98, || format!("goodput in the last ten seconds: {last}"))?;
+        ensure(last >= 0.95, || format!("goodput in the last ten seconds: {last}"))?;
         let opened = openings(report, "db breaker");
         ensure(opened >= 2, || format!("opened {opened} times"))
     });
