@@ -67,7 +67,7 @@ fn wire(world: &mut World<'_>) {
         });
         let (handle, budget, fresh) = (handle.clone(), budget.clone(), fresh.clone());
         world.at((IDLE * month).saturating_sub(ms(1)), move || {
-            is_fresh(&handle.snapshot(), &budget, &fresh)
+            is_fresh(&handle.snapshot(), &budget, &fresh);
         });
     }
     let db = world.server("db");

@@ -135,7 +135,7 @@ fn s25_a_stack_for_each_dependency_keeps_a_failure_to_itself() {
         for (name, clients) in [("a", "of a"), ("b", "of b")] {
             let server = server_side(world, name);
             let stack = client_side(world, name, server);
-            world.clients(clients, stack.service);
+            world.clients(clients, stack);
         }
     });
 }

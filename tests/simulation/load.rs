@@ -182,5 +182,5 @@ fn of_cell(world: &mut World<'_>) {
     let (_, attempts) = cell(MAP, world.seed_of_run());
     let db = server_side(world, "db");
     let stack = client_side_of(world, "db", db, attempts);
-    world.clients("shop", stack.service);
+    world.clients("shop", stack);
 }

@@ -52,7 +52,7 @@ fn s38_services_that_are_readied_and_never_called_hold_nothing() {
     let wire = |world: &mut World<'_>| {
         let db = world.server("db");
         let side = client_side(world, "db", db);
-        let stack = fickle(world, side.service, usize::MAX);
+        let stack = fickle(world, side, usize::MAX);
         let queue = BulkheadLayer::builder(30).queue(100).observe(world.observer()).build();
         let handle = queue.handle();
         world.idle("queue: in flight", move || handle.in_flight());
