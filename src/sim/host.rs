@@ -126,10 +126,11 @@ impl Host {
         mut core: std::sync::MutexGuard<'a, Core>,
         act: impl FnOnce(&mut Core, f64) -> T,
     ) -> (T, std::sync::MutexGuard<'a, Core>) {
+        let at = self.record.elapsed();
         #[allow(clippy::cast_precision_loss, reason = "exact for a hundred days")]
-        let now = self.record.elapsed().as_nanos() as f64;
+        let now = at.as_nanos() as f64;
         let result = act(&mut core, now);
-        let woken = self.deliver(&mut core);
+        let woken = self.deliver(&mut core, at);
         if let Some(next) = core.station.next()
             && next < core.armed
         {
@@ -151,7 +152,7 @@ impl Host {
         core.timer.as_mut().reset(crate::time::later(self.record.start(), wait));
     }
 
-    fn deliver(&self, core: &mut Core) -> Vec<Waker> {
+    fn deliver(&self, core: &mut Core, at: Duration) -> Vec<Waker> {
         let mut woken = Vec::new();
         let mut ended = std::mem::take(&mut core.ended);
         for (ticket, done) in ended.drain(..) {
@@ -180,7 +181,7 @@ impl Host {
         }
         core.ended = ended;
         let (busy, waiting) = core.station.load();
-        self.record.load(self.index, busy, waiting);
+        self.record.load(self.index, at, busy, waiting);
         woken
     }
 

@@ -187,8 +187,7 @@ impl Record {
     }
 
     /// How much a server has in work and in line.
-    pub(super) fn load(&self, server: u32, busy: u32, waiting: usize) {
-        let at = self.elapsed();
+    pub(super) fn load(&self, server: u32, at: Duration, busy: u32, waiting: usize) {
         self.read(|book| {
             let Some(server) = book.servers.get_mut(server as usize) else { return };
             let moment = server.moment(at);

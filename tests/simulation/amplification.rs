@@ -13,7 +13,7 @@ use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 
 use crate::figures::Spread;
-use crate::stacks::{CAPACITY, COMMAND, SERVICE_TIME, WORKERS, ms, seconds};
+use crate::stacks::{CAPACITY, SERVICE_TIME, WORKERS, check, check_of, ms, seconds};
 
 /// Nothing is ever withheld by it.
 fn no_budget() -> Budget {
@@ -75,7 +75,7 @@ const OVERLOADS: [Overload; 4] = [
 ];
 
 fn overloads() -> Check {
-    Check::of(|seed| Overload::of(seed).plan()).command(COMMAND)
+    check_of(|seed| Overload::of(seed).plan())
 }
 
 /// Retries and timeouts, and nothing else that protects.
@@ -174,7 +174,7 @@ fn sum(moments: &[(f64, f64)]) -> (f64, f64) {
 #[test]
 fn s10_a_budget_bounds_the_amplification_of_every_window() {
     let (spent, amplified) = (Spread::of("spent, of the budget"), Spread::of("amplification"));
-    let check = Check::new(outage()).command(COMMAND);
+    let check = check(outage());
     check.holds(
         |world| {
             let (ratio, floor) = one_of(&BUDGETS, world.seed_of_run());
@@ -205,7 +205,7 @@ fn s10_a_budget_bounds_the_amplification_of_every_window() {
 
 #[test]
 fn s10_without_a_budget_every_attempt_is_made() {
-    Check::new(outage()).command(COMMAND).at_most(64).holds(
+    check(outage()).at_most(64).holds(
         |world| impatient(world, no_budget()),
         |report| {
             let (requests, retries) = sum(&retries(report)[120..180]);
@@ -257,7 +257,7 @@ fn s11_budgets_bound_the_amplification_of_a_chain_to_their_product() {
     let of_seed = |seed| one_of(&BUDGETS, seed / 4);
     let share = Spread::of("amplification, of its bound");
     let (run_for, plan) = (10_u32, |seed| chain(depth(seed), 60.0, seconds(10)));
-    Check::of(plan).command(COMMAND).holds(
+    check_of(plan).holds(
         |world| {
             let (ratio, floor) = of_seed(world.seed_of_run());
             wire_chain(world, || Budget::ratio(ratio).per(seconds(1)).at_least(floor));
@@ -280,7 +280,7 @@ fn s11_budgets_bound_the_amplification_of_a_chain_to_their_product() {
 #[test]
 fn s11_naive_retries_multiply_along_a_chain() {
     let share = Spread::of("amplification, of 4^d");
-    Check::of(|seed| chain(depth(seed), 10.0, seconds(3))).command(COMMAND).at_most(64).holds(
+    check_of(|seed| chain(depth(seed), 10.0, seconds(3))).at_most(64).holds(
         |world| wire_chain(world, no_budget),
         |report| {
             let hops = depth(report.seed);

@@ -8,7 +8,7 @@ use buttress::bulkhead::{BulkheadLayer, FindPartition};
 use buttress::circuit_breaker::{CircuitBreakerLayer, Phase};
 use buttress::observe::EventKind;
 use buttress::sim::{
-    Check, Clients, Failures, Faults, Latency, Plan, Report, Request, Server, World, ensure,
+    Clients, Failures, Faults, Latency, Plan, Report, Request, Server, World, ensure,
 };
 use buttress::timeout::{Deadline, FromRequest, TimeoutLayer};
 use buttress::{LiftLayer, Reason, Rejectable, Rejected};
@@ -17,7 +17,7 @@ use tower::{Service, ServiceBuilder, service_fn};
 
 use crate::figures::Spread;
 use crate::stacks::{
-    COMMAND, SERVICE_TIME, TRIGGER, WORKERS, check, client_side, clients, ms, seconds, server_side,
+    SERVICE_TIME, TRIGGER, WORKERS, check, check_of, client_side, clients, ms, seconds, server_side,
 };
 
 const MINIMUM: usize = 20;
@@ -72,8 +72,7 @@ fn watched(world: &mut World<'_>) {
 
 #[test]
 fn s20_a_breaker_opens_only_over_its_minimum_of_calls() {
-    Check::of(|seed| broken(seconds(60), Clients::open(0.5 + 0.1 * (seed % 30) as f64)))
-        .command(COMMAND)
+    check_of(|seed| broken(seconds(60), Clients::open(0.5 + 0.1 * (seed % 30) as f64)))
         .holds(watched, |_| Ok(()));
 }
 
@@ -81,7 +80,7 @@ fn s20_a_breaker_opens_only_over_its_minimum_of_calls() {
 fn s20_low_traffic_never_opens_a_breaker() {
     // Up to 16 calls in ten seconds, for ten minutes, none of which succeeds.
     let trickle = Clients::closed(1, Latency::uniform(ms(630), ms(900)));
-    Check::new(broken(seconds(600), trickle)).command(COMMAND).holds(
+    check(broken(seconds(600), trickle)).holds(
         |world| {
             let breaker = CircuitBreakerLayer::builder()
                 .name("breaker")

@@ -6,7 +6,7 @@ use buttress::sim::{Check, Clients, Faults, Latency, Plan, Report, Server, World
 
 use crate::figures::Spread;
 use crate::stacks::{
-    COMMAND, TRIGGER, WORKERS, bare, check, client_side_of, clients, full, is_well_again, ms,
+    TRIGGER, WORKERS, bare, check, check_of, client_side_of, clients, full, is_well_again, ms,
     naive, seconds, server_side, world,
 };
 
@@ -110,7 +110,7 @@ fn in_the_end(report: &Report) -> f64 {
 
 /// One cell for each seed, in turn.
 fn map(cells: &'static [Cell], plan: impl Fn(Cell) -> Plan + 'static) -> Check {
-    Check::of(move |seed| plan(cell(cells, seed))).command(COMMAND)
+    check_of(move |seed| plan(cell(cells, seed)))
 }
 
 fn cell(cells: &[Cell], seed: u64) -> Cell {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use buttress::observe::{EventKind, Withheld};
 use buttress::retry::{Attempt, Backoff, Budget, Hint, Idempotent, Jitter, Policy, RetryLayer};
 use buttress::sim::{
-    Check, Clients, Failure, Failures, Faults, Latency, Plan, Report, Request, Response,
-    RetryPolicy, Server, World, ensure,
+    Clients, Failure, Failures, Faults, Latency, Plan, Report, Request, Response, RetryPolicy,
+    Server, World, ensure,
 };
 use buttress::timeout::{Deadline, TimeoutLayer};
 use buttress::{Class, Error, LiftLayer};
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tower::{Service, ServiceBuilder, service_fn};
 
 use crate::figures::Spread;
-use crate::stacks::{COMMAND, check, client_side, clients, ms, seconds, server_side};
+use crate::stacks::{check, check_of, client_side, clients, ms, seconds, server_side};
 
 /// Clients in a hurry, who ask again by themselves: for many an attempt, the deadline comes while
 /// it waits.
@@ -52,7 +52,7 @@ impl Late {
 
 #[test]
 fn s12_no_attempt_is_sent_once_its_deadline_has_passed() {
-    Check::of(hurried).command(COMMAND).holds(
+    check_of(hurried).holds(
         |world| {
             let late = Late::default();
             let watched = late.clone();
@@ -76,7 +76,7 @@ fn s12_no_attempt_is_sent_once_its_deadline_has_passed() {
 
 #[test]
 fn s12_without_deadlines_attempts_are_sent_too_late() {
-    Check::of(hurried).command(COMMAND).at_most(64).holds(
+    check_of(hurried).at_most(64).holds(
         |world| {
             let (late, sometimes) = (Late::default(), world.sometimes("sent too late"));
             let retry = RetryLayer::builder(Idempotent)
@@ -328,7 +328,7 @@ fn s14_pushback_is_exact_and_may_say_stop() {
 /// The negative control: who does not hear the hint comes too early.
 #[test]
 fn s14_without_hints_attempts_are_early() {
-    let deaf = Check::new(busy()).command(COMMAND).seeds(16).run(
+    let deaf = check(busy()).seeds(16).run(
         |world| {
             hinting(world, Idempotent, |windows, request, hint| {
                 windows.expect(request, hint.unwrap_or_default(), seconds(8));

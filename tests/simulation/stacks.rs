@@ -27,9 +27,6 @@ pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// How the scenarios are run.
-pub(crate) const COMMAND: &str = "cargo test --features sim --test simulation";
-
 /// A claim about runs of `plan`, replayed by the command of the manual.
 pub(crate) fn check(plan: Plan) -> Check {
     check_of(move |_| plan.clone())
@@ -37,7 +34,7 @@ pub(crate) fn check(plan: Plan) -> Check {
 
 /// The same about a plan that depends on the seed.
 pub(crate) fn check_of(plan: impl Fn(u64) -> Plan + 'static) -> Check {
-    Check::of(plan).command(COMMAND)
+    Check::of(plan).command("cargo test --features sim --test simulation")
 }
 
 /// A stack of the crate's layers over simulated servers.
@@ -119,17 +116,13 @@ pub(crate) fn server_side(world: &mut World<'_>, name: &str) -> Endpoint {
 /// What the manual says a client needs: deadline, retry with a budget, circuit breaker, bulkhead,
 /// and a timeout for each attempt. The bulkhead lets calls wait a little: what it refuses is not
 /// retried.
-pub(crate) fn client_side<S>(
-    world: &mut World<'_>,
-    name: &str,
-    server: S,
-) -> impl Service<Request, Response = Response, Error = Error<Failure>, Future: Send>
-+ Clone
-+ Send
-+ Sync
-+ use<S>
+pub(crate) fn client_side<S>(world: &mut World<'_>, name: &str, server: S) -> impl Stacked + use<S>
 where
-    S: Service<Request, Response = Response, Error = Failure, Future: Send> + Clone + Send + Sync,
+    S: Service<Request, Response = Response, Error = Failure, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
 {
     client_side_of(world, name, server, 4)
 }
@@ -140,13 +133,13 @@ pub(crate) fn client_side_of<S>(
     name: &str,
     server: S,
     attempts: u32,
-) -> impl Service<Request, Response = Response, Error = Error<Failure>, Future: Send>
-+ Clone
-+ Send
-+ Sync
-+ use<S>
+) -> impl Stacked + use<S>
 where
-    S: Service<Request, Response = Response, Error = Failure, Future: Send> + Clone + Send + Sync,
+    S: Service<Request, Response = Response, Error = Failure, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
 {
     let breaker = CircuitBreakerLayer::builder()
         .name(format!("{name} breaker"))
