@@ -75,13 +75,16 @@ mod deadline;
 mod error;
 pub mod observe;
 mod policy;
+mod priority;
 mod rejected;
 
+pub mod adaptive_limit;
 pub mod bulkhead;
 pub mod circuit_breaker;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod hedge;
+pub mod load_shed;
 pub mod retry;
 pub mod timeout;
 

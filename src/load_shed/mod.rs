@@ -1,0 +1,3 @@
+//! Load shedding.
+
+pub use crate::priority::{FindPriority, NoPriority, Priority, PriorityClass};
