@@ -79,6 +79,14 @@ pub struct Range {
     pub initial: Option<usize>,
 }
 
+impl Range {
+    /// With these bounds, to try an algorithm without a layer. No limit to begin with.
+    #[must_use]
+    pub fn new(min: usize, max: usize) -> Self {
+        Self { min, max, initial: None }
+    }
+}
+
 /// A call has just been admitted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -87,6 +95,14 @@ pub struct Admitted {
     pub now: Instant,
     /// Calls in flight, this one included.
     pub in_flight: usize,
+}
+
+impl Admitted {
+    /// Now, as one of so many, to try an algorithm without a layer.
+    #[must_use]
+    pub fn new(now: Instant, in_flight: usize) -> Self {
+        Self { now, in_flight }
+    }
 }
 
 /// A call has ended.
@@ -106,6 +122,15 @@ pub struct Ended {
     pub pressed: bool,
     /// What [`Algorithm::admitted`] gave back for it.
     pub mark: u64,
+}
+
+impl Ended {
+    /// The end of the only call there was, to try an algorithm without a layer. No mark, nobody
+    /// refused.
+    #[must_use]
+    pub fn new(now: Instant, latency: Duration, outcome: Outcome) -> Self {
+        Self { now, latency, outcome, in_flight: 0, pressed: false, mark: 0 }
+    }
 }
 
 /// What a call says about the service's load.
