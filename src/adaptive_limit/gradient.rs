@@ -248,6 +248,23 @@ mod tests {
     }
 
     #[test]
+    fn the_average_is_over_600_calls_if_nothing_else_is_said() {
+        let mut gradient = begun(Gradient::new(), range(1, 200, None));
+        for _ in 0..10 {
+            gradient.ended(&call(Answered, 0.01, 1));
+        }
+        gradient.ended(&call(Answered, 0.611, 1)); // 2 / 601 of the way
+        near(gradient.usual, 0.012);
+    }
+
+    #[test]
+    fn no_latency_at_all_is_no_slower_than_usual() {
+        let mut gradient = begun(Gradient::new(), range(1, 200, None));
+        gradient.ended(&call(Answered, 0.0, 20));
+        near(gradient.limit(), 20.8);
+    }
+
+    #[test]
     fn a_drop_takes_a_tenth() {
         let mut gradient = begun(Gradient::new(), range(1, 200, Some(100)));
         gradient.ended(&call(TimedOut, 1.0, 1));

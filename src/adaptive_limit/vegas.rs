@@ -141,8 +141,7 @@ impl Vegas {
     }
 
     fn move_to(&mut self, limit: f64) {
-        let way = self.bounds.hold(limit) - self.limit;
-        self.limit = self.bounds.hold(self.limit + self.smoothing * way);
+        self.limit += self.smoothing * (self.bounds.hold(limit) - self.limit);
     }
 }
 
@@ -233,6 +232,27 @@ mod tests {
     }
 
     #[test]
+    fn queues_at_the_bounds_are_taken_as_published() {
+        for (latency, limit) in [
+            (0.0102, 26.0), // ceil(0.39) = 1, not more than a step: + 6
+            (0.0106, 21.0), // ceil(1.13) = 2, less than 3: + 1
+            (0.0112, 20.0), // ceil(2.14) = 3, not less than 3
+            (0.0142, 20.0), // ceil(5.92) = 6, not more than 6
+            (0.0143, 19.0), // ceil(6.01) = 7, more: - 1
+        ] {
+            let mut vegas = begun(Vegas::new(), range(1, 1000, Some(20)));
+            let calls = [(Answered, 0.01, 20), (Answered, latency, 20)];
+            assert_eq!(steps(&mut vegas, &calls), [20.0, limit], "{latency}");
+        }
+    }
+
+    #[test]
+    fn no_latency_at_all_is_no_queue() {
+        let mut vegas = begun(Vegas::new(), range(1, 1000, Some(20)));
+        assert_eq!(steps(&mut vegas, &[(Answered, 0.0, 20); 2]), [20.0, 26.0]);
+    }
+
+    #[test]
     fn steps_grow_with_the_logarithm_of_the_limit() {
         let mut vegas = begun(Vegas::new(), range(1, 5000, Some(1000)));
         let calls = [(Answered, 0.01, 1000), (Answered, 0.01, 1000), (TimedOut, 1.0, 1)];
@@ -281,8 +301,9 @@ mod tests {
             (Answered, 0.010, 20),
             (Answered, 0.010, 20), // half of + 4
             (Answered, 0.013, 22), // ceil(22 * 0.231) = 6 > 4: half of - 1
+            (Answered, 0.011, 22), // ceil(21.5 / 11) = 2, between 1 and 4
         ];
-        assert_eq!(steps(&mut vegas, &calls), [20.0, 22.0, 21.5]);
+        assert_eq!(steps(&mut vegas, &calls), [20.0, 22.0, 21.5, 21.5]);
     }
 
     #[test]
