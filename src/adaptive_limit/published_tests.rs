@@ -4,14 +4,13 @@
 
 use std::time::Duration;
 
+use super::{Admitted, Aimd, Algorithm, Ended, Gradient, Outcome, Range, Vegas};
+use crate::time;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tokio::time::Instant;
-
-use super::{Admitted, Aimd, Algorithm, Ended, Gradient, Outcome, Range, Vegas};
 
 pub(super) fn range(min: usize, max: usize, initial: Option<usize>) -> Range {
-    Range { min, max, initial }
+    Range { initial, ..Range::new(min, max) }
 }
 
 pub(super) fn begun<A: Algorithm>(mut algorithm: A, range: Range) -> A {
@@ -21,14 +20,8 @@ pub(super) fn begun<A: Algorithm>(mut algorithm: A, range: Range) -> A {
 
 /// The end of a call of that latency in seconds, admitted as one of so many.
 pub(super) fn call(outcome: Outcome, latency: f64, in_flight: u64) -> Ended {
-    Ended {
-        now: Instant::now(),
-        latency: Duration::from_secs_f64(latency),
-        outcome,
-        in_flight: 0,
-        pressed: true,
-        mark: in_flight,
-    }
+    let latency = Duration::from_secs_f64(latency);
+    Ended { pressed: true, mark: in_flight, ..Ended::new(time::now(), latency, outcome) }
 }
 
 fn all() -> [Box<dyn Algorithm>; 3] {
@@ -39,7 +32,7 @@ fn all() -> [Box<dyn Algorithm>; 3] {
 fn run(algorithm: &mut dyn Algorithm, calls: usize, outcome: Outcome, latency: f64) -> (f64, f64) {
     let before = algorithm.limit();
     for _ in 0..calls {
-        let admitted = Admitted { now: Instant::now(), in_flight: 50 };
+        let admitted = Admitted::new(time::now(), 50);
         let mark = algorithm.admitted(&admitted).unwrap();
         algorithm.ended(&call(outcome, latency, mark));
     }

@@ -19,11 +19,12 @@ use super::{Admitted, Algorithm, Ended, Outcome, Range};
 /// queue >  beta * step  limit = limit - step
 /// ```
 ///
-/// `inflight` counts the calls in flight when this one was admitted, itself included. A call that is
-/// quicker than `lowest` only replaces it. So does, whatever its latency, one call in every
-/// `probe_every * limit * (0.5 to 1)`, so that a service that has become slower is not held to what
-/// it once was. A drop is a timeout, also a sample of latency, or an overload answer, which is none.
-/// The limit begins at 20, unless the layer says otherwise, and keeps to the range of the layer.
+/// `inflight` counts the calls in flight when this one was admitted, itself included. A call that
+/// is quicker than `lowest` only replaces it. So does, whatever its latency, one call in every
+/// `probe_every * limit * (0.5 to 1)`, so that a service that has become slower is not held to
+/// what it once was. A drop is a timeout, also a sample of latency, or an overload answer, which
+/// is none. The limit begins at 20, unless the layer says otherwise, and keeps to the range of the
+/// layer.
 ///
 /// That is the rule of `VegasLimit` of [Netflix's `concurrency-limits`][netflix], with its defaults
 /// except for the largest limit (1000 there), after Brakmo, O'Malley and Peterson, "TCP Vegas: new

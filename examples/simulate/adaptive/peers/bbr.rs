@@ -1,6 +1,6 @@
 //! A limit in the manner of BBR, after Cardwell, Cheng, Gunn, Yeganeh and Jacobson, "BBR:
-//! congestion-based congestion control" (2016). Nobody's library: calls in place of packets, and the
-//! limit in place of its window.
+//! congestion-based congestion control" (2016). Nobody's library: calls in place of packets, and
+//! the limit in place of its window.
 //!
 //! ```text
 //! round   = 100 ms and ten answers at least
@@ -14,11 +14,12 @@
 //! Where `lowest` is not seen again in 10 s, a round is spent at half of `rate * lowest`, as in the
 //! second version of BBR, to see it.
 //!
-//! Averages of rounds stand where BBR takes the lowest sample: the quickest call of a service is one
-//! that had little to do, and a limit for that one starves all others. A round in which nobody was
-//! held back shows what was asked for, not what can be done: it only counts if its rate is the
-//! higher. BBR itself does not look at losses; nor does this at drops. BBR paces too, which a limit
-//! cannot: without the cycle of paces around 1, it is the window's gain of 2 that finds more.
+//! Averages of rounds stand where BBR takes the lowest sample: the quickest call of a service is
+//! one that had little to do, and a limit for that one starves all others. A round in which nobody
+//! was held back shows what was asked for, not what can be done: it only counts if its rate is the
+//! higher. BBR itself does not look at losses; nor does this at drops. BBR paces too, which a
+//! limit cannot: without the cycle of paces around 1, it is the window's gain of 2 that finds
+//! more.
 
 use std::collections::VecDeque;
 use std::time::Duration;

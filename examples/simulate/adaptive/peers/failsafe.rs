@@ -1,5 +1,5 @@
-//! The adaptive limiter of failsafe-go (github.com/failsafe-go/failsafe-go, `adaptivelimiter`), with
-//! its defaults.
+//! The adaptive limiter of failsafe-go (github.com/failsafe-go/failsafe-go, `adaptivelimiter`),
+//! with its defaults.
 //!
 //! ```text
 //! window   = at least 50 calls and 1 s, or twice its lowest latency up to 30 s

@@ -15,8 +15,9 @@
 //! included.
 //!
 //! Simplified: the queue in front of it, of `limit * (target / average - 1)` calls, is left out. Its
-//! waiting counts against a deadline that its target knows nothing of: without it, it does better
-//! here. A cancelled call is no sample to it; here it cannot be told from an error, and is one.
+//! target knows nothing of a caller's deadline, against which the waiting would count: leaving it
+//! out is meant in its favour. A cancelled call is no sample to it; here it cannot be told from an
+//! error, and is one.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The limits of other projects, to compare with: each re-stated from its published formula, with
-//! its own defaults. What they do with a call that ended is in the head of each file, and so is what
-//! has been simplified.
+//! its own defaults. What they do with a call that ended is in the head of each file, and so is
+//! what has been simplified.
 //!
 //! A project's least and largest limit are defaults too, and hold within the layer's.
 

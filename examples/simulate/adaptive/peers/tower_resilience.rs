@@ -16,8 +16,8 @@
 //! AIMD and Vegas from 1 to 100, 10 at first; Gradient2 from 1 to 200, 20 at first
 //! ```
 //!
-//! In flight are the calls at the end of this one, itself included. Every error counts, as it has no
-//! classes of them; timeouts are errors, as of a timeout layer below it.
+//! In flight are the calls at the end of this one, itself included. Every error counts, as it has
+//! no classes of them; timeouts are errors, as of a timeout layer below it.
 //!
 //! Simplified: a cancelled call is ignored by it; here it cannot be told from an error, and is one.
 
