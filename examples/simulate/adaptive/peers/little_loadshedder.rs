@@ -14,10 +14,10 @@
 //! All calls that finish are samples. In flight are the calls at the end of this one, itself
 //! included.
 //!
-//! Simplified: the queue in front of it, of `limit * (target / average - 1)` calls, is left out. Its
-//! target knows nothing of a caller's deadline, against which the waiting would count: leaving it
-//! out is meant in its favour. A cancelled call is no sample to it; here it cannot be told from an
-//! error, and is one.
+//! Simplified: the queue in front of it, of `limit * (target / average - 1)` calls, is left out.
+//! Its target knows nothing of a caller's deadline, against which the waiting would count: leaving
+//! it out is meant in its favour. A cancelled call is no sample to it; here it cannot be told from
+//! an error, and is one.
 
 use std::time::Duration;
 
