@@ -13,7 +13,7 @@ use buttress::{Class, Reason};
 use tokio::time::advance;
 use tower::Layer;
 
-use crate::support::{Ask, Fault, Ledger, Mock, Watch, call, poll_once, refusal};
+use crate::support::{Ask, Fault, Hand, Ledger, Mock, Watch, call, poll_once, refusal};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -70,10 +70,17 @@ impl Rig {
         self.sent() > before
     }
 
-    /// Calls until so many have reached the service.
+    /// So many calls that nobody refuses.
     async fn send(&mut self, ask: Ask, times: usize) {
         for _ in 0..times {
-            while !self.reaches(ask).await {}
+            assert!(self.reaches(ask).await);
+        }
+    }
+
+    /// So many calls, of which most are refused here.
+    async fn overload(&mut self, times: usize) {
+        for _ in 0..times {
+            self.reaches(Ask::Fail(BUSY)).await;
         }
     }
 
@@ -129,7 +136,7 @@ async fn nobody_is_refused_while_half_of_all_is_accepted() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_is_overloaded_and_was_not_dispatched() {
     let mut rig = Rig::with(|builder| builder.name("search"));
-    rig.send(Ask::Fail(BUSY), 20).await;
+    rig.overload(20).await;
     let (sent, refused) = loop {
         let sent = rig.sent();
         let outcome = call(&mut rig.service, Ask::Fail(BUSY)).await;
@@ -145,16 +152,12 @@ async fn a_refusal_is_overloaded_and_was_not_dispatched() {
 #[tokio::test(start_paused = true)]
 async fn readiness_is_the_inner_services_and_a_refusal_leaves_it_to_the_next_call() {
     let mut rig = Rig::new();
-    rig.send(Ask::Fail(BUSY), 20).await;
-    // Readied once, it is asked again and again, and called at last: a grant that is not lost.
-    let readied = rig.watch.readied().len();
-    rig.send(Ask::Answer(1), 1).await;
-    assert!(rig.watch.readied().len() >= readied);
+    rig.overload(20).await;
+    while rig.reaches(Ask::Fail(BUSY)).await {}
+    // The mock gives no new grant from here on: the calls live on the one that is left.
     rig.watch.stall();
-    let pending = std::future::poll_fn(|cx| {
-        std::task::Poll::Ready(tower::Service::<Ask>::poll_ready(&mut rig.service, cx).is_pending())
-    });
-    assert!(pending.await, "however likely it is to refuse");
+    while !rig.reaches(Ask::Answer(1)).await {}
+    assert!(Hand::new().poll_ready::<_, Ask>(&mut rig.service).is_pending());
 }
 
 #[tokio::test(start_paused = true)]
