@@ -187,14 +187,16 @@ fn of_the_first_calls_too_the_right_share_is_refused_and_the_first_of_all_passes
 fn a_few_calls_a_minute_are_compared_with_those_before() {
     let mut bench = Bench::new();
     let mut refused = [0; 2];
-    for call in 0..2_000 {
+    for _ in 0..2_000 {
         bench.now += 20 * WINDOW;
-        let (class, kind) =
-            if call % 2 == 0 { (PriorityClass::Critical, 0) } else { (PriorityClass::Batch, 1) };
-        refused[kind] += u32::from(!bench.ask(class.into(), 0.5));
+        let (class, kind) = if bench.rng.fraction() < 0.5 {
+            (PriorityClass::Critical, 0)
+        } else {
+            (PriorityClass::Batch, 1)
+        };
+        refused[kind] += u32::from(!bench.ask(class.into(), 0.3));
     }
-    // Of an odd number of calls one half has to be somebody's: a few while there are few calls.
-    assert!(refused[0] < 10 && refused[1] == 1_000, "{refused:?}");
+    assert!(refused[0] < 10 && (560..640).contains(&refused[1]), "{refused:?}");
 }
 
 #[test]
