@@ -37,7 +37,9 @@ fn loom_throttle_counts_add_up_while_a_slice_ends() {
             let machine = machine.clone();
             thread::spawn(move || machine.arrive(now, || 1.0))
         });
-        others.map(|other| other.join().unwrap());
+        for other in others {
+            other.join().unwrap();
+        }
         let counts = |seconds| machine.counts(start + seconds * SECOND);
         assert_eq!(counts(2), Counts { requests: 2, accepts: 2 });
         assert_eq!(counts(3), Counts { requests: 1, accepts: 1 });
