@@ -5,6 +5,7 @@
 
 #[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
 pub(crate) mod schedules;
+pub(crate) mod stripes;
 
 #[cfg(buttress_loom)]
 pub(crate) use loom::sync::{

@@ -1,7 +1,7 @@
 //! [`InFlight`]: further attempts in flight against original calls in flight.
 
 use crate::budget::ONE;
-use crate::budget::stripes::{Padded, Stripes};
+use crate::sync::stripes::{Padded, Stripes};
 use crate::sync::{AtomicU64, Ordering};
 
 /// Counts both; nothing in it depends on time.

@@ -10,7 +10,6 @@ pub(crate) mod model;
 mod model_tests;
 mod ratio;
 mod ring;
-mod stripes;
 #[cfg(test)]
 mod tests;
 mod tokens;

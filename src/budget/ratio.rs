@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::budget::ring::{Ring, SPAN};
-use crate::budget::stripes::Stripes;
+use crate::sync::stripes::Stripes;
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::Instant;
 

@@ -1,7 +1,7 @@
 //! [`Ring`]: what was paid in and taken out over the last so many epochs, without a lock.
 
 use crate::budget::ONE;
-use crate::budget::stripes::Padded;
+use crate::sync::stripes::Padded;
 use crate::sync::{AtomicI64, AtomicU64, Ordering};
 
 /// Epochs in the window. What enters a window in slices is counted for up to one slice too short

@@ -7,6 +7,7 @@ use crate::circuit_breaker::CircuitBreaker;
 use crate::error::Lift;
 use crate::hedge::Hedge;
 use crate::http::{BodyTimeout, Holding, Respond};
+use crate::load_shed::Throttle;
 use crate::observe::Observed;
 use crate::retry::Retry;
 use crate::timeout::{Deadlined, PropagateDeadline, Timeout};
@@ -32,5 +33,6 @@ pass_the_name_through! {
     PropagateDeadline<S, D>,
     Respond<S, R>,
     Retry<S, P>,
+    Throttle<S, C>,
     Timeout<S, D, P, M>,
 }

@@ -16,6 +16,7 @@ use crate::classify::Class;
 use crate::hedge::{self, Delay};
 #[cfg(feature = "http")]
 use crate::http::BodyTimeoutConfig;
+use crate::load_shed::ThrottleConfig;
 use crate::retry::{self, Backoff, BudgetConfig, Jitter};
 use crate::serde::named::Named;
 use crate::timeout::{self, HeaderFormat};
@@ -180,6 +181,18 @@ struct HedgeConfig {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(remote = "ThrottleConfig", default = "ThrottleConfig::default", deny_unknown_fields)]
+struct ThrottleMirror {
+    multiplier: f64,
+    #[serde(with = "duration")]
+    window: Duration,
+    floor: f64,
+    shadow: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(remote = "Delay", rename_all = "snake_case")]
 enum DelayMirror {
     Fixed(#[serde(with = "duration")] Duration),
@@ -327,6 +340,7 @@ through! {
     CircuitBreakerConfig for circuit_breaker::Config as "circuit_breaker";
     RetryConfig for retry::Config as "retry";
     HedgeConfig for hedge::Config as "hedge";
+    ThrottleMirror for ThrottleConfig as "throttle";
     BackoffMirror for Backoff as "";
     SlowCallsMirror for SlowCalls as "";
     SnapshotMirror for Snapshot as "snapshot";

@@ -12,10 +12,11 @@ use allocation_counter::measure;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::hedge::{Delay, HedgeLayer};
+use buttress::load_shed::ThrottleLayer;
 use buttress::observe::{Observe, ObserveLayer};
 use buttress::retry::{Budget, Idempotent, Policy, RetryLayer};
 use buttress::timeout::{Deadline, TimeoutLayer};
-use buttress::{BoxError, Error};
+use buttress::{BoxError, Error, Reason, Rejected};
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -74,6 +75,7 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
         .layer(bulkhead())
         .layer(timeout())
         .service(base());
+    let throttle = ThrottleLayer::builder().observe(observer()).build();
     let queue = BulkheadLayer::builder(10).queue(5).max_wait(SECOND).observe(observer());
     let consecutive = breaker().consecutive_failures(5);
     let slow = breaker().slow_calls(SECOND, 0.5);
@@ -95,6 +97,7 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
             "hedge, fixed",
             allocations(hedge().delay(Delay::Fixed(SECOND)).build().layer(base()), true),
         ),
+        ("throttle", allocations(throttle.layer(base()), true)),
         ("the stack", allocations(stack, true)),
     ]
 }
@@ -127,8 +130,8 @@ fn a_successful_call_allocates_nothing_with_metrics_and_a_recorder() {
     metrics::with_local_recorder(&recorder, || {
         assert_none(successes(&buttress::observe::MetricsObserver::new()));
     });
-    // Fourteen layers alone and five in the stack, each call with a counter and a histogram.
-    let calls = u64::from(WARM + 100) * (14 + 5);
+    // Fifteen layers alone and five in the stack, each call with a counter and a histogram.
+    let calls = u64::from(WARM + 100) * (15 + 5);
     assert_eq!(recorder.counted(), calls, "the recorder saw the calls");
     assert_eq!(recorder.sampled(), calls);
 }
@@ -203,6 +206,10 @@ fn a_refusal_allocates_nothing() {
         .build();
     let queue = BulkheadLayer::builder(0).queue(5).build();
     let spent = RetryLayer::builder(Idempotent).budget(Budget::ratio(0.0001).at_least(0)).build();
+    // All but one in a thousand are refused before they can time out.
+    let throttled = ThrottleLayer::new().layer(service_fn(|_: u32| {
+        ready(Err::<u32, Fault>(Rejected::new(Reason::TimedOut).into()))
+    }));
     let stack = ServiceBuilder::new()
         .layer(CircuitBreakerLayer::new())
         .layer(TimeoutLayer::new(SECOND))
@@ -214,6 +221,7 @@ fn a_refusal_allocates_nothing() {
         ("circuit open", allocations(open.layer(base()), false)),
         ("circuit forced open", allocations(half_open.layer(base()), false)),
         ("deadline passed", allocations(late.layer(base()), false)),
+        ("throttled", allocations(throttled, false)),
         ("a refusal through the stack", allocations(stack, false)),
         ("a retry that is withheld", allocations(spent.layer(service_fn(failing)), false)),
     ]);
@@ -310,6 +318,7 @@ fn the_futures_are_as_small_as_documented() {
     let bulkhead = over(size_of_val(&BulkheadLayer::new(1).layer(base()).call(7)));
     let breaker = over(size_of_val(&CircuitBreakerLayer::new().layer(base()).call(7)));
     let timeout = over(size_of_val(&TimeoutLayer::new(SECOND).layer(base()).call(7)));
+    let throttle = over(size_of_val(&ThrottleLayer::new().layer(base()).call(7)));
     let mut stack = ServiceBuilder::new()
         .layer(CircuitBreakerLayer::new())
         .layer(BulkheadLayer::new(1))
@@ -322,6 +331,7 @@ fn the_futures_are_as_small_as_documented() {
     assert!(bulkhead <= 32, "bulkhead: {bulkhead}");
     assert!(breaker <= 40, "breaker: {breaker}");
     assert!(timeout <= 144, "timeout: {timeout}");
+    assert!(throttle <= 40, "throttle: {throttle}");
     assert!(stack <= 256, "stack: {stack}");
     assert!(retry <= 48 + 8, "retry: {retry}");
     // The kept request with the timer; the second inner future has its room.

@@ -28,6 +28,7 @@ mod serde;
 mod sim_report;
 mod spec;
 mod support;
+mod throttle;
 mod timeout;
 #[cfg(all(feature = "http", feature = "sim"))]
 mod wire;

@@ -6,6 +6,7 @@ use buttress::bulkhead::{self, BulkheadLayer, QueueOrder};
 use buttress::circuit_breaker::{self, CircuitBreakerLayer, Phase, SlowCalls, Snapshot, Window};
 use buttress::hedge::{self, Delay};
 use buttress::http::BodyTimeoutConfig;
+use buttress::load_shed::{ThrottleConfig, ThrottleLayer};
 use buttress::retry::{self, Backoff, BudgetConfig, Idempotent, Jitter, RetryLayer};
 use buttress::timeout::{
     self, DeadlineConfig, HeaderFormat, PropagateDeadlineConfig, TimeoutLayer,
@@ -98,6 +99,30 @@ fn a_hedge_is_read_with_its_delay_and_its_budget() {
     let file = from_value(json!({ "delay": { "percentile": 95.0 } })).unwrap();
     let error = hedge::HedgeLayer::from_config(Idempotent, file).unwrap_err();
     assert_eq!(error.setting(), "hedge.delay");
+}
+
+#[test]
+fn a_throttle_is_read_with_its_window() {
+    let mut expected = ThrottleConfig::default();
+    expected.multiplier = 1.5;
+    expected.window = 30_000 * MS;
+    expected.floor = 0.5;
+    expected.shadow = true;
+    expected.name = Some("search".into());
+    let text = json!({
+        "multiplier": 1.5, "window": "30s", "floor": 0.5, "shadow": true, "name": "search",
+    });
+    assert_eq!(from_value::<ThrottleConfig>(text.clone()).unwrap(), expected);
+    assert_eq!(to_value(&expected).unwrap(), text);
+    assert_eq!(from_value::<ThrottleConfig>(json!({})).unwrap(), ThrottleConfig::default());
+
+    let told = from_value::<ThrottleConfig>(json!({ "window": 30 })).unwrap_err().to_string();
+    assert!(told.starts_with("throttle.window: "), "{told}");
+    let told = from_value::<ThrottleConfig>(json!({ "k": 2.0 })).unwrap_err().to_string();
+    assert!(told.starts_with("throttle") && told.contains("`k`"), "{told}");
+    let file = from_value(json!({ "multiplier": 0.9 })).unwrap();
+    let error = ThrottleLayer::from_config(file).unwrap_err();
+    assert_eq!(error.to_string(), "throttle.multiplier is 0.9, allowed is 1 or more");
 }
 
 /// Every field differs from its default, so that one that is not read shows.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Phase};
+use buttress::load_shed::ThrottleLayer;
 use buttress::observe::EventKind::{
     Abandoned, Admitted, LateResult, Queued, Rejected, Transitioned, WouldReject,
 };
@@ -271,4 +272,24 @@ async fn a_refusal_in_shadow_ends_as_the_inner_call_does() {
     call(&mut layer.layer(Mock::new()), Ask::Answer(1)).await.unwrap();
     let would = WouldReject(Reason::BulkheadFull);
     told(&ledger, Stage::InFlight, &[would, admitted(), settled(SUCCESS)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_refuses_on_arrival_and_in_shadow_lets_pass() {
+    for shadow in [false, true] {
+        let ledger = Ledger::default();
+        let builder = ThrottleLayer::builder().floor(0.0).seed(1).observe(ledger.clone());
+        let layer = if shadow { builder.shadow() } else { builder }.build();
+        let mut service = layer.layer(Mock::new());
+        while !ledger.of("throttle").kinds().iter().any(|kind| {
+            matches!(kind, Rejected(Reason::Overloaded) | WouldReject(Reason::Overloaded))
+        }) {
+            ledger.take("throttle");
+            let _ = call(&mut service, Ask::Refuse(Reason::TimedOut)).await;
+        }
+        let would = vec![WouldReject(Reason::Overloaded), admitted(), settled(Class::Transient)];
+        let refused = vec![Rejected(Reason::Overloaded)];
+        assert_eq!(ledger.of("throttle").kinds(), if shadow { would } else { refused });
+        ledger.assert_settled();
+    }
 }

@@ -18,6 +18,7 @@ use buttress::LiftLayer;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::hedge::{Delay, HedgeLayer};
+use buttress::load_shed::ThrottleLayer;
 use buttress::observe::ObserveLayer;
 use buttress::retry::{Policy, RetryLayer};
 use buttress::timeout::TimeoutLayer;
@@ -266,3 +267,5 @@ contract!(hedge_that_sends_twice, |o| HedgeLayer::builder(Again)
     .delay(Delay::Fixed(Duration::from_millis(1)))
     .observe(o)
     .build(), except bare);
+contract!(throttle, |o| ThrottleLayer::builder().floor(1000.0).observe(o).build());
+contract!(throttle_in_shadow, |o| ThrottleLayer::builder().shadow().observe(o).build());

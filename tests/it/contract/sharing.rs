@@ -9,7 +9,8 @@ use buttress::LiftLayer;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Phase};
 use buttress::classify::classify_fn;
-use buttress::{Class, Error};
+use buttress::load_shed::ThrottleLayer;
+use buttress::{Class, Error, Reason};
 use http::StatusCode;
 use tower::{Layer, ServiceBuilder};
 
@@ -42,6 +43,16 @@ async fn a_circuit_is_one_for_all_services_and_clones_of_its_layer() {
     }
     assert_eq!(layer.handle().phase(), Phase::Open);
     call(&mut first.clone(), Ask::Answer(1)).await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_is_one_for_all_services_and_clones_of_its_layer() {
+    let layer = ThrottleLayer::builder().floor(1000.0).build();
+    let first = layer.layer(Mock::new());
+    for mut late in [first.clone(), layer.layer(Mock::new()), layer.clone().layer(Mock::new())] {
+        call(&mut late, Ask::Refuse(Reason::TimedOut)).await.unwrap_err();
+    }
+    assert_eq!((layer.handle().requests(), layer.handle().accepts()), (3, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,20 +9,20 @@ const STRIPES: usize = if cfg!(any(buttress_loom, buttress_shuttle)) { 1 } else 
 /// A value on cache lines of its own: two, since processors fetch them in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(super) struct Padded<T>(pub(super) T);
+pub(crate) struct Padded<T>(pub(crate) T);
 
 /// A few `T`s, of which each thread writes one.
 #[derive(Debug, Default)]
-pub(super) struct Stripes<T>([Padded<T>; STRIPES]);
+pub(crate) struct Stripes<T>([Padded<T>; STRIPES]);
 
 impl<T> Stripes<T> {
     /// The one that this thread writes.
     #[inline]
-    pub(super) fn mine(&self) -> &T {
+    pub(crate) fn mine(&self) -> &T {
         &self.0[place() % STRIPES].0
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> + Clone {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> + Clone {
         self.0.iter().map(|stripe| &stripe.0)
     }
 }
@@ -33,7 +33,7 @@ thread_local! {
     static PLACE: Cell<usize> = const { Cell::new(NOWHERE) };
 }
 
-/// A number of this thread, the same in every budget.
+/// A number of this thread, the same everywhere.
 #[inline]
 fn place() -> usize {
     match PLACE.get() {

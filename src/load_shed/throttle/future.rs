@@ -1,0 +1,90 @@
+//! The response future of a throttle.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::admission::{Call, Hold, Permit, PollHold};
+use crate::classify::Classify;
+use crate::error::Rejectable;
+
+use crate::load_shed::throttle::shared::{Shared, ThrottledCall};
+use crate::rejected::{Reason, Rejected};
+
+pin_project! {
+    /// The response future of a [`Throttle`](super::Throttle): 40 bytes at most on top of the inner
+    /// future.
+    pub struct ThrottleFuture<F, C> {
+        #[pin]
+        call: Call<F, Shared<C>>,
+    }
+}
+
+impl<F, C> ThrottleFuture<F, C> {
+    pub(super) fn refused(rejected: Rejected) -> Self {
+        Self { call: Call::refused(rejected) }
+    }
+
+    pub(super) fn running(inner: F, permit: Permit<Shared<C>>) -> Self {
+        Self { call: Call::running(inner, permit) }
+    }
+}
+
+/// Notes a timeout, which no class tells from other transient failures.
+#[inline]
+fn note<T, E: Rejectable, C>(outcome: &Result<T, E>, permit: &mut Permit<Shared<C>>) {
+    let Err(error) = outcome else { return };
+    if error.rejected().is_some_and(|rejected| rejected.reason() == Reason::TimedOut)
+        && let Some((_, ticket)) = permit.held_mut()
+    {
+        ticket.timed_out = true;
+    }
+}
+
+impl<F, C, T, E> Future for ThrottleFuture<F, C>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Rejectable,
+    C: Classify<T, E>,
+{
+    type Output = Result<T, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().call.poll_with(cx, |outcome, permit| {
+            if let Some(permit) = permit {
+                note(&outcome, permit);
+                permit.settle_with(|shared| shared.classifier.classify(outcome.as_ref()));
+            }
+            outcome
+        })
+    }
+}
+
+impl<F, C, T, E> Hold<T, E> for ThrottleFuture<F, C>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Rejectable,
+    C: Classify<T, E>,
+{
+    type Permit = ThrottledCall<C>;
+
+    fn poll_hold(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PollHold<T, E, Self::Permit> {
+        self.project().call.poll_with(cx, |outcome, permit| {
+            let held = permit.map(|permit| {
+                note(&outcome, permit);
+                ThrottledCall(permit.take())
+            });
+            (outcome, held)
+        })
+    }
+}
+
+impl<F, C> fmt::Debug for ThrottleFuture<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("load_shed::ThrottleFuture")
+    }
+}
