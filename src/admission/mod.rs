@@ -16,6 +16,7 @@ pub(crate) mod modes;
 mod permit;
 mod place;
 mod queued;
+mod shares;
 pub(crate) mod slots;
 mod waiters;
 
@@ -25,6 +26,7 @@ pub(crate) use modes::{Queue, Refuse};
 pub(crate) use permit::{Admitter, Permit};
 pub(crate) use place::Place;
 pub(crate) use queued::QueuedCall;
+pub(crate) use shares::Shares;
 pub(crate) use slots::{Enqueued, QueueLimit, QueueOrder, Slots, Waiter};
 
 pub use permit::{Hold, PollHold, Settle};

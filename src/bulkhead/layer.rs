@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tower_layer::Layer;
 
-use crate::admission::{Limiter, QueueLimit, QueueOrder, Slots};
+use crate::admission::{Limiter, QueueLimit, QueueOrder, Shares, Slots};
 use crate::bulkhead::state::State;
 use crate::bulkhead::{Bulkhead, Config, Handle, Partitions, Queue, Refuse, Whole};
 use crate::config::{self, ConfigError};
@@ -204,7 +204,8 @@ impl<M, P> Builder<M, P> {
     pub fn try_build(self) -> Result<BulkheadLayer<M, P>, ConfigError> {
         self.config.check(&self.shares)?;
         let Config { max_concurrent, queue: len, max_wait, order, shadow, .. } = self.config;
-        let slots = Slots::new(max_concurrent, QueueLimit { len, order }, self.shares, time::now);
+        let shares = Shares::promised(self.shares);
+        let slots = Slots::new(max_concurrent, QueueLimit { len, order }, shares, time::now);
         let emitter = self.identity.emitter("bulkhead", self.config.name.as_deref());
         emitter.limit(max_concurrent);
         let full = Reason::BulkheadFull;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::advance;
 
-use crate::admission::{self, Entry, Limiter, QueueLimit, Slots};
+use crate::admission::{self, Entry, Limiter, QueueLimit, Shares, Slots};
 use crate::bulkhead::state::State;
 use crate::deadline::Deadline;
 use crate::observe::Identity;
@@ -16,7 +16,7 @@ const MS: Duration = Duration::from_millis(1);
 
 fn full_state(max_wait: Option<Duration>) -> Arc<State> {
     let queue = QueueLimit { len: 9, ..QueueLimit::default() };
-    let slots = Slots::new(1, queue, Vec::new(), time::now);
+    let slots = Slots::new(1, queue, Shares::Alike, time::now);
     assert!(slots.try_acquire(0));
     let emitter = Identity::default().emitter("bulkhead", None);
     let full = Reason::BulkheadFull;
