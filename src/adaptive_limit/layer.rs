@@ -214,7 +214,7 @@ impl<A, C, M, P> Builder<A, C, M, P> {
     ///
     /// struct Request { export: bool }
     ///
-    /// let class = |request: &Request| request.export.then_some(PriorityClass::Batch.into());
+    /// let class = |request: &Request| request.export.then_some(Priority::new(PriorityClass::Batch));
     /// let layer = AdaptiveLimitLayer::builder()
     ///     .priority(class, [(PriorityClass::Batch, 0.5), (PriorityClass::Background, 0.2),
     ///         (PriorityClass::Sheddable, 0.1)])
