@@ -174,6 +174,17 @@ impl<A: Algorithm, C> Shared<A, C> {
     }
 }
 
+#[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
+impl<A, C> Shared<A, C> {
+    /// For the models: both at once.
+    pub(super) fn slots_and_machine<T>(
+        &self,
+        look: impl FnOnce(&mut Machine<A>) -> T,
+    ) -> (&crate::admission::Slots, T) {
+        (&self.core.limiter.slots, look(&mut lock(&self.steering).machine))
+    }
+}
+
 /// Ends the telling of one change, also when an observer panics.
 struct Told<'a, A, C>(&'a Shared<A, C>);
 

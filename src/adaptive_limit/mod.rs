@@ -110,6 +110,8 @@ mod handle;
 mod held;
 mod layer;
 mod limit;
+#[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
+mod loom_tests;
 mod placeholder;
 mod queued;
 mod service;

@@ -44,6 +44,11 @@ impl<A: Algorithm> Machine<A> {
         self.algorithm.ended(&Ended { now, ..call });
     }
 
+    #[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
+    pub(super) fn algorithm(&mut self) -> &mut A {
+        &mut self.algorithm
+    }
+
     /// Two threads read the clock in one order and get here in the other.
     fn forward(&mut self, now: Instant) -> Instant {
         let latest = self.latest.map_or(now, |latest| latest.max(now));

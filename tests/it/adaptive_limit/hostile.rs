@@ -47,11 +47,12 @@ async fn an_observer_that_panics_costs_no_slot_and_no_later_event() {
         let panicked = AtomicBool::new(false);
         let layer = AdaptiveLimitLayer::builder()
             .algorithm(puppet.clone())
+            // Before the one that panics, which those after it do not get to see.
+            .observe(ledger.clone())
             .observe(move |event: &Event<'_>| {
                 let panics = wanted(&event.kind) && !panicked.swap(true, Ordering::SeqCst);
                 assert!(!panics, "as the test wants: at {:?}", event.kind);
             })
-            .observe(ledger.clone())
             .build();
         let mut service = layer.layer(Mock::new());
         panics(|| {

@@ -277,3 +277,25 @@ async fn a_body_that_is_dropped_is_an_abandoned_call_and_a_timeout_at_the_head_s
     held.unwrap().settle(Class::Transient);
     assert_eq!(puppet.outcomes(), [Outcome::TimedOut]);
 }
+
+#[cfg(feature = "http")]
+#[tokio::test(start_paused = true)]
+async fn with_hold_body_a_call_lasts_as_long_as_its_body() {
+    use buttress::http::HoldBody;
+    use http_body_util::{BodyExt, Full};
+    use tower::{ServiceExt, service_fn};
+
+    let puppet = Puppet::at(1.0);
+    let layer = AdaptiveLimitLayer::builder().algorithm(puppet.clone()).queue(1).build();
+    let service = HoldBody::new(layer.clone()).layer(service_fn(async |(): ()| {
+        tokio::time::sleep(20 * MS).await;
+        Ok::<_, buttress::BoxError>(http::Response::new(Full::from("a body")))
+    }));
+    let response = service.oneshot(()).await.unwrap();
+    advance(500 * MS).await;
+    assert_eq!((layer.handle().in_flight(), puppet.ended().len()), (1, 0));
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "a body");
+    assert_eq!(layer.handle().in_flight(), 0);
+    let [ended] = puppet.ended()[..] else { panic!("one call") };
+    assert_eq!((ended.outcome, ended.latency.as_millis()), (Outcome::Answered, 20));
+}
