@@ -58,18 +58,18 @@ impl Core {
     fn press(&self) {
         if !self.pressed.load(Ordering::Relaxed) {
             self.pressed.store(true, Ordering::Release);
-            // The algorithm hears of it with the next call.
-            self.skip.store(0, Ordering::Release);
+            // The algorithm hears of it with the next call. A swap, as below: of two that change
+            // `skip` at once, the later one sees what the earlier one had stored before.
+            self.skip.swap(0, Ordering::AcqRel);
         }
     }
 
     /// The next calls that can be skipped. `pressed` is what the algorithm knew: whoever has been
     /// refused since then ends the skipping.
     fn store_skip(&self, skip: u32, pressed: bool) {
-        // A swap: it sees the store of `press` that it overwrites, and so what was stored before.
         self.skip.swap(i64::from(skip), Ordering::AcqRel);
         if !pressed && self.pressed.load(Ordering::Acquire) {
-            self.skip.store(0, Ordering::Release);
+            self.skip.swap(0, Ordering::AcqRel);
         }
     }
 }

@@ -287,11 +287,11 @@ async fn with_hold_body_a_call_lasts_as_long_as_its_body() {
 
     let puppet = Puppet::at(1.0);
     let layer = AdaptiveLimitLayer::builder().algorithm(puppet.clone()).queue(1).build();
-    let service = HoldBody::new(layer.clone()).layer(service_fn(async |(): ()| {
+    let service = HoldBody::new(layer.clone()).layer(service_fn(async |_: http::Request<()>| {
         tokio::time::sleep(20 * MS).await;
-        Ok::<_, buttress::BoxError>(http::Response::new(Full::from("a body")))
+        Ok::<_, buttress::BoxError>(http::Response::new(Full::<bytes::Bytes>::from("a body")))
     }));
-    let response = service.oneshot(()).await.unwrap();
+    let response = service.oneshot(http::Request::new(())).await.unwrap();
     advance(500 * MS).await;
     assert_eq!((layer.handle().in_flight(), puppet.ended().len()), (1, 0));
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "a body");
