@@ -36,7 +36,7 @@ where
     let class = shared.classifier.classify(outcome.as_ref());
     let end = End::of(Outcome::of(class, timed_out(outcome)));
     if let Some((shared, ticket)) = permit.release() {
-        shared.end(ticket, class, end);
+        shared.end(&ticket, class, end);
     }
 }
 
@@ -69,7 +69,7 @@ impl<A: Algorithm, C> Settle for HeldCall<A, C> {
     fn settle(mut self, class: Class) {
         let Head { timed_out, latency } = self.head;
         if let Some((shared, ticket)) = self.permit.release() {
-            shared.end(ticket, class, End { outcome: Outcome::of(class, timed_out), latency });
+            shared.end(&ticket, class, End { outcome: Outcome::of(class, timed_out), latency });
         }
     }
 }

@@ -263,8 +263,8 @@ impl<A: Algorithm, C, M, P> Builder<A, C, M, P> {
         let range = self.config.range();
         let Config { queue: len, max_wait, order, shadow, .. } = self.config;
         let machine = Machine::new(self.algorithm, range);
-        let shares = self.shares.map_or(Shares::Alike, Shares::from);
-        let slots = Slots::new(machine.limit(), QueueLimit { len, order }, shares, time::now);
+        let parts = self.shares.map_or(Shares::Alike, Shares::from);
+        let slots = Slots::new(machine.limit(), QueueLimit { len, order }, parts, time::now);
         let emitter = self.identity.emitter("adaptive_limit", self.config.name.as_deref());
         emitter.limit(machine.limit());
         let full = Reason::LimitReached;

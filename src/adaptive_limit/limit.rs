@@ -83,12 +83,12 @@ impl<A: Algorithm, C> Shared<A, C> {
     }
 
     /// Ends a call: its slot first, so that nobody waits for the rest.
-    pub(super) fn end(&self, ticket: Ticket, class: Class, end: End) {
+    pub(super) fn end(&self, ticket: &Ticket, class: Class, end: End) {
         let limiter = &self.core.limiter;
         limiter.slots.release(0);
         let Some(since) = ticket.since() else { return };
         let now = time::now();
-        let changed = self.show_end(&ticket, now, end);
+        let changed = self.show_end(ticket, now, end);
         let latency = now.saturating_duration_since(since);
         limiter.emitter.emit(Stage::InFlight, EventKind::Settled { class, latency });
         self.tell_if(changed);
@@ -291,7 +291,7 @@ impl<A: Algorithm, C> Admitter for Shared<A, C> {
     type Ticket = Ticket;
 
     fn settle(&self, ticket: Ticket, class: Class) {
-        self.end(ticket, class, End::of(Outcome::of(class, false)));
+        self.end(&ticket, class, End::of(Outcome::of(class, false)));
     }
 
     fn abandon(&self, ticket: Ticket) {
