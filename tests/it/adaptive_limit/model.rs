@@ -82,9 +82,9 @@ impl Model {
         }
         let shown = self.skip == 0;
         if shown {
-            self.steer()
+            self.steer();
         } else {
-            self.skip -= 1
+            self.skip -= 1;
         }
         (true, shown)
     }

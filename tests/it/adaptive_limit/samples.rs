@@ -246,14 +246,14 @@ async fn a_streaming_answer_has_its_latency_to_the_head_and_its_slot_to_the_end(
         (Class::Transient, Outcome::Unknown),
     ] {
         let mut answering = call(&mut service, Ask::After(20 * MS, 1));
-        let (head, held) = std::future::poll_fn(|cx| answering.as_mut().poll_hold(cx)).await;
-        assert_eq!(head, Ok(1));
+        let (answer, permit) = std::future::poll_fn(|cx| answering.as_mut().poll_hold(cx)).await;
+        assert_eq!(answer, Ok(1));
         drop(answering);
         advance(500 * MS).await;
         assert_eq!(layer.handle().in_flight(), 1, "the body is on its way");
         refusal(call(&mut service, Ask::Answer(1)).await);
         assert!(puppet.ended().is_empty());
-        held.unwrap().settle(class);
+        permit.unwrap().settle(class);
         assert_eq!(layer.handle().in_flight(), 0);
         let ended = puppet.ended();
         assert_eq!((ended.len(), ended[0].outcome), (1, outcome), "the class at the end");
