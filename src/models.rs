@@ -4,7 +4,7 @@
 //! Each `run` takes a core and its model through the same operations, and panics where they differ.
 
 pub mod slots {
-    pub use crate::admission::model::{Op, run};
+    pub use crate::admission::model::{Op, run, run_capped};
 }
 
 pub mod budget {

@@ -4,13 +4,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use crate::admission::{Enqueued, QueueLimit, QueueOrder, Slots, Waiter};
+use crate::admission::{Enqueued, QueueLimit, QueueOrder, Shares, Slots, Waiter};
 use crate::sync::schedules::{block_on, explore, thread};
 use crate::time;
 
 fn slots(limit: usize, queue: usize) -> Arc<Slots> {
     let queue = QueueLimit { len: queue, order: QueueOrder::Fifo };
-    Arc::new(Slots::new(limit, queue, Vec::new(), time::now))
+    Arc::new(Slots::new(limit, queue, Shares::Alike, time::now))
 }
 
 /// Waits for its turn. A lost wakeup is a deadlock, which loom reports.

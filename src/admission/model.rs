@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::admission::{Enqueued, QueueLimit, QueueOrder, Slots, Waiter};
+use crate::admission::{Enqueued, QueueLimit, QueueOrder, Shares, Slots, Waiter};
 use crate::time::{self, Instant};
 
 /// What happens to a limit.
@@ -39,6 +39,8 @@ fn clock() -> Instant {
 struct Model {
     limit: usize,
     shares: Vec<f64>,
+    /// A share is all that a partition may use, not what it is promised.
+    caps: bool,
     len: usize,
     order: QueueOrder,
     /// The partition of each call in flight.
@@ -59,15 +61,19 @@ impl Model {
 
     fn admits(&self, partition: usize) -> bool {
         let taken = self.taken();
+        let share = self.shares.get(partition);
+        #[allow(clippy::cast_precision_loss)]
+        let part = share.map_or(0.0, |share| (self.limit as f64 * share).ceil().max(1.0));
+        if self.caps {
+            #[allow(clippy::cast_precision_loss)]
+            return (taken.len() as f64) < part;
+        }
         if taken.len() < self.limit {
             return true;
         }
         let used = taken.iter().filter(|p| **p == partition).count();
-        let share = self.shares.get(partition);
         #[allow(clippy::cast_precision_loss)]
-        let promised = share.map_or(0.0, |share| (self.limit as f64 * share).ceil().max(1.0));
-        #[allow(clippy::cast_precision_loss)]
-        return self.limit > 0 && (used as f64) < promised;
+        return self.limit > 0 && (used as f64) < part;
     }
 
     /// Serves the line.
@@ -81,10 +87,10 @@ impl Model {
                 QueueOrder::Adaptive => standing,
             };
             let free = self.taken().len() < self.limit;
-            let next = match (free, backwards) {
-                (true, true) => self.line.len().checked_sub(1),
-                (true, false) => (!self.line.is_empty()).then_some(0),
-                (false, _) => self.line.iter().position(|(_, p)| self.admits(*p)),
+            let next = if free && backwards {
+                self.line.iter().rposition(|(_, p)| self.admits(*p))
+            } else {
+                self.line.iter().position(|(_, p)| self.admits(*p))
             };
             let Some(next) = next else { break };
             self.granted.push(self.line.remove(next));
@@ -141,7 +147,9 @@ impl Twins {
     fn enter(&mut self, number: usize, partition: usize) {
         let Self { slots, model, waiters } = self;
         let owed = model.taken().len() >= model.limit && model.admits(partition);
-        let expected = if model.line.is_empty() && model.admits(partition) || owed {
+        // Those who wait have been served as far as they may be: with caps they can be passed.
+        let passes = model.line.is_empty() || model.caps;
+        let expected = if passes && model.admits(partition) || owed {
             model.in_flight.push(partition);
             "admitted"
         } else if model.line.len() < model.len && model.limit > 0 {
@@ -186,8 +194,36 @@ impl Twins {
 /// There.
 pub fn run(
     limit: usize,
-    (len, order): (usize, QueueOrder),
+    queue: (usize, QueueOrder),
     shares: &[f64],
+    ops: impl IntoIterator<Item = Op>,
+) {
+    compare(limit, queue, (shares, false), ops);
+}
+
+/// As [`run`], with shares that are all a partition may use.
+///
+/// # Panics
+///
+/// There.
+pub fn run_capped(
+    limit: usize,
+    queue: (usize, QueueOrder),
+    caps: &[f64; 3],
+    ops: impl IntoIterator<Item = Op>,
+) {
+    // A limit of 0 and caps do not go together: see the adaptive limit, whose least is 1.
+    let ops = ops.into_iter().map(|op| match op {
+        Op::Resize(limit) => Op::Resize(limit.max(1)),
+        op => op,
+    });
+    compare(limit.max(1), queue, (caps, true), ops);
+}
+
+fn compare(
+    limit: usize,
+    (len, order): (usize, QueueOrder),
+    (shares, caps): (&[f64], bool),
     ops: impl IntoIterator<Item = Op>,
 ) {
     let queue = QueueLimit { len, order };
@@ -195,6 +231,7 @@ pub fn run(
     let model = Model {
         limit,
         shares: shares.to_vec(),
+        caps,
         len: queue.len,
         order: queue.order,
         in_flight: Vec::new(),
@@ -202,7 +239,9 @@ pub fn run(
         line: Vec::new(),
         standing_since: None,
     };
-    let slots = Slots::new(limit, queue, shares.to_vec(), clock);
+    let shares =
+        if caps { Shares::AtMost(shares.into()) } else { Shares::promised(shares.to_vec()) };
+    let slots = Slots::new(limit, queue, shares, clock);
     let mut twins = Twins { slots, model, waiters: Vec::new() };
     for (number, op) in ops.into_iter().enumerate() {
         twins.step(number, op);

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::admission::QueueOrder;
-use crate::admission::model::{Op, run};
+use crate::admission::model::{Op, run, run_capped};
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
@@ -36,5 +36,16 @@ proptest! {
         ops in prop::collection::vec(op(), 1..300),
     ) {
         run(limit, (len, order), &shares, ops);
+    }
+
+    #[test]
+    fn the_slots_with_caps_are_their_naive_model(
+        limit in 1usize..9,
+        len in 0usize..6,
+        order in order(),
+        caps in prop_oneof![Just([1.0, 0.5, 0.25]), Just([1.0, 0.9, 0.0]), Just([1.0; 3])],
+        ops in prop::collection::vec(op(), 1..300),
+    ) {
+        run_capped(limit, (len, order), &caps, ops);
     }
 }

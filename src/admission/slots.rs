@@ -3,6 +3,7 @@
 use std::task::Waker;
 use std::time::Duration;
 
+use crate::admission::shares::Shares;
 use crate::admission::waiters::Waiters;
 use crate::sync::{AtomicUsize, Mutex, Ordering, lock};
 use crate::time::Instant;
@@ -41,15 +42,15 @@ const STANDING: Duration = Duration::from_millis(100);
 /// count for the last time. Whoever leaves after that sees the bit, and waits for the lock;
 /// whoever left before is in the count that the waiter sees.
 ///
-/// Partitions take the lock always: their promise is over two counters at once.
+/// Partitions take the lock always: their promise is over two counters at once. A share that is no
+/// more than a lower limit for some needs none.
 #[derive(Debug)]
 pub(crate) struct Slots {
     /// Calls in flight times [`ONE`], plus [`WAITING`].
     word: AtomicUsize,
     limit: AtomicUsize,
     line: Mutex<Line>,
-    /// The share of each partition; empty without partitions.
-    shares: Box<[f64]>,
+    shares: Shares,
     clock: fn() -> Instant,
 }
 
@@ -94,20 +95,20 @@ impl Slots {
     pub(crate) fn new(
         limit: usize,
         queue: QueueLimit,
-        shares: Vec<f64>,
+        shares: Shares,
         clock: fn() -> Instant,
     ) -> Self {
         let line = Line {
             waiters: Waiters::default(),
             limit: queue,
             standing_since: None,
-            in_flight: vec![0; shares.len()].into(),
+            in_flight: vec![0; shares.counted()].into(),
         };
         Self {
             word: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit),
             line: Mutex::new(line),
-            shares: shares.into(),
+            shares,
             clock,
         }
     }
@@ -131,10 +132,14 @@ impl Slots {
     /// Takes a slot where one is free and nobody waits for it.
     #[inline]
     pub(crate) fn try_acquire(&self, partition: usize) -> bool {
-        if !self.shares.is_empty() {
-            return self.try_acquire_of(partition);
+        match self.shares {
+            Shares::Alike => self.try_acquire_below(self.limit.load(Ordering::Acquire)),
+            _ => self.try_acquire_of(partition),
         }
-        let limit = self.limit.load(Ordering::Acquire);
+    }
+
+    #[inline]
+    fn try_acquire_below(&self, limit: usize) -> bool {
         let mut word = self.word.load(Ordering::Relaxed);
         while word / ONE < limit && word & WAITING == 0 {
             match self.word.compare_exchange_weak(
@@ -152,7 +157,10 @@ impl Slots {
 
     #[cold]
     fn try_acquire_of(&self, partition: usize) -> bool {
-        self.try_acquire_locked(&mut lock(&self.line), partition)
+        match &self.shares {
+            Shares::Promised(_) => self.try_acquire_locked(&mut lock(&self.line), partition),
+            shares => self.try_acquire_below(shares.at_most(self.limit(), partition)),
+        }
     }
 
     /// Takes a slot beyond the limit: for shadow mode, which counts and refuses nobody.
@@ -215,7 +223,7 @@ impl Slots {
     /// Gives a slot back.
     #[inline]
     pub(crate) fn release(&self, partition: usize) {
-        if !self.shares.is_empty() {
+        if let Shares::Promised(_) = self.shares {
             self.release_of(partition);
         } else if self.word.fetch_sub(ONE, Ordering::AcqRel) & WAITING != 0 {
             self.grant();
@@ -236,19 +244,23 @@ impl Slots {
     /// Sets the limit; gives back what it was. What it frees is granted at once; calls in flight
     /// beyond it run to their end.
     pub(crate) fn resize(&self, limit: usize) -> usize {
-        let before = {
-            // Under the lock, so that nobody gets in line with the old limit after the grants.
-            let _line = lock(&self.line);
-            self.limit.swap(limit, Ordering::AcqRel)
-        };
+        let before = self.set_limit(limit);
         #[cfg(not(mutant = "resize-serves-nobody"))]
         self.grant();
         before
     }
 
+    /// Sets the limit, and leaves it to the caller to [`grant`](Self::grant) what that frees: for
+    /// those who hold a lock, under which nobody may be woken.
+    pub(crate) fn set_limit(&self, limit: usize) -> usize {
+        // Under the lock, so that nobody gets in line with the old limit after the grants.
+        let _line = lock(&self.line);
+        self.limit.swap(limit, Ordering::AcqRel)
+    }
+
     /// Gives what is free to those who wait, one at a time, waking each outside the lock.
     #[cold]
-    fn grant(&self) {
+    pub(crate) fn grant(&self) {
         while let Grant::Given(waker) = self.grant_one() {
             if let Some(waker) = waker {
                 #[cfg(not(mutant = "granted-but-not-woken"))]
@@ -259,10 +271,11 @@ impl Slots {
 
     fn grant_one(&self) -> Grant {
         let mut line = lock(&self.line);
+        let backwards = self.last_in_first_out(&line);
         let next = if self.in_flight() < self.limit() {
-            if self.last_in_first_out(&line) { line.waiters.tail() } else { line.waiters.head() }
+            line.waiters.next(backwards, |partition| self.has_room(partition))
         } else {
-            line.waiters.first(|partition| self.is_owed(&line, partition))
+            line.waiters.next(false, |partition| self.is_owed(&line, partition))
         };
         let Some(waiter) = next else {
             self.settle_line(&mut line);
@@ -286,8 +299,9 @@ impl Slots {
     }
 
     fn try_acquire_locked(&self, line: &mut Line, partition: usize) -> bool {
-        let nobody_waits = line.waiters.len() == 0;
-        let free = nobody_waits && self.in_flight() < self.limit();
+        // Whoever waits and has room is served first; whoever waits for its share is passed.
+        let free = self.has_room(partition)
+            && line.waiters.next(false, |waiting| self.has_room(waiting)).is_none();
         let admitted = free || self.is_owed(line, partition);
         if admitted {
             self.take(line, partition);
@@ -304,19 +318,15 @@ impl Slots {
         }
     }
 
+    /// Whether there is a free slot, and one that such a call may have.
+    fn has_room(&self, partition: usize) -> bool {
+        self.in_flight() < self.shares.at_most(self.limit(), partition)
+    }
+
     /// Whether a partition is below what it was promised.
     fn is_owed(&self, line: &Line, partition: usize) -> bool {
-        let Some(&share) = self.shares.get(partition) else { return false };
-        let limit = self.limit();
-        #[allow(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss
-        )]
-        // 100 * 0.07 is 7.000000000000001 in binary: without the nudge its ceiling would be 8.
-        let promised = (limit as f64 * share - 1e-9).ceil().max(1.0) as usize;
-        // A limit of 0 refuses everything, promises included.
-        limit > 0 && line.in_flight[partition] < promised
+        let in_flight = line.in_flight.get(partition);
+        in_flight.is_some_and(|count| *count < self.shares.owed(self.limit(), partition))
     }
 
     /// Keeps the bit and the standing time true to the line.
@@ -329,66 +339,4 @@ impl Slots {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicU32;
-    use std::task::Wake;
-
-    use super::*;
-    use crate::time;
-
-    #[derive(Default)]
-    struct Woken(AtomicU32);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        }
-    }
-
-    fn full_slots() -> Slots {
-        let queue = QueueLimit { len: 3, order: QueueOrder::Fifo };
-        let slots = Slots::new(1, queue, Vec::new(), time::now);
-        assert!(slots.try_acquire(0));
-        slots
-    }
-
-    fn wait(slots: &Slots) -> (Waiter, Arc<Woken>) {
-        let Enqueued::Waiting(waiter) = slots.enqueue(0) else { panic!("nobody can enter") };
-        let woken = Arc::<Woken>::default();
-        assert!(!slots.poll(&waiter, &woken.clone().into()));
-        (waiter, woken)
-    }
-
-    /// Woken once, and with a slot.
-    #[track_caller]
-    fn assert_served(slots: &Slots, (waiter, woken): &(Waiter, Arc<Woken>)) {
-        assert_eq!(woken.0.load(std::sync::atomic::Ordering::Relaxed), 1, "woken");
-        assert!(slots.poll(waiter, Waker::noop()), "granted");
-    }
-
-    #[test]
-    fn a_slot_granted_to_one_who_leaves_goes_to_the_next() {
-        let slots = full_slots();
-        let [first, second, third] = [0; 3].map(|_| wait(&slots));
-        slots.release(0);
-        assert_served(&slots, &first);
-        slots.withdraw(first.0);
-        assert_served(&slots, &second);
-        slots.withdraw(second.0);
-        assert_served(&slots, &third);
-        slots.withdraw(third.0);
-        assert_eq!((slots.in_flight(), slots.queued()), (0, 0));
-    }
-
-    #[test]
-    fn raising_the_limit_wakes_those_who_can_enter() {
-        let slots = full_slots();
-        let [first, second, third] = [0; 3].map(|_| wait(&slots));
-        slots.resize(3);
-        assert_served(&slots, &first);
-        assert_served(&slots, &second);
-        assert!(!slots.poll(&third.0, Waker::noop()));
-        assert_eq!((slots.in_flight(), slots.queued()), (3, 1));
-    }
-}
+mod tests;

@@ -51,23 +51,15 @@ impl Waiters {
         key
     }
 
-    pub(super) fn head(&self) -> Option<u32> {
-        self.head
-    }
-
-    pub(super) fn tail(&self) -> Option<u32> {
-        self.tail
-    }
-
-    /// The first in line whose partition satisfies `wanted`.
-    pub(super) fn first(&self, wanted: impl Fn(usize) -> bool) -> Option<u32> {
-        let mut next = self.head;
+    /// The first in line whose partition satisfies `wanted`; the last, if `backwards`.
+    pub(super) fn next(&self, backwards: bool, wanted: impl Fn(usize) -> bool) -> Option<u32> {
+        let mut next = if backwards { self.tail } else { self.head };
         while let Some(key) = next {
             let node = &self.nodes[key as usize];
             if wanted(node.partition) {
                 return Some(key);
             }
-            next = node.next;
+            next = if backwards { node.previous } else { node.next };
         }
         None
     }
@@ -131,7 +123,7 @@ mod tests {
 
     fn line(waiters: &Waiters) -> Vec<usize> {
         let seen = std::cell::RefCell::new(Vec::new());
-        waiters.first(|partition| {
+        waiters.next(false, |partition| {
             seen.borrow_mut().push(partition);
             false
         });

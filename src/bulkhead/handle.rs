@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::admission::Limited;
 use crate::bulkhead::state::State;
 
 /// Reads and steers a bulkhead while it is at work. Cheap to clone; keeps no service alive.
@@ -19,19 +20,19 @@ impl Handle {
     /// Calls in flight: admitted and not ended.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.state.slots().in_flight()
+        self.state.limiter().slots.in_flight()
     }
 
     /// Calls waiting for a slot.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.state.slots().queued()
+        self.state.limiter().slots.queued()
     }
 
     /// Calls in flight at most.
     #[must_use]
     pub fn limit(&self) -> usize {
-        self.state.slots().limit()
+        self.state.limiter().slots.limit()
     }
 
     /// Changes the limit. Raising it admits waiting calls at once. Lowering it ends nobody: calls

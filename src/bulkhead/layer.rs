@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tower_layer::Layer;
 
-use crate::admission::{QueueLimit, QueueOrder, Slots};
+use crate::admission::{Limiter, QueueLimit, QueueOrder, Shares, Slots};
 use crate::bulkhead::state::State;
 use crate::bulkhead::{Bulkhead, Config, Handle, Partitions, Queue, Refuse, Whole};
 use crate::config::{self, ConfigError};
 use crate::deadline::NoDeadline;
 use crate::observe::{Identity, identity_setters};
+use crate::rejected::Reason;
 use crate::time;
 
 /// Limits the calls in flight. See the [module](super) for what it does.
@@ -203,10 +204,12 @@ impl<M, P> Builder<M, P> {
     pub fn try_build(self) -> Result<BulkheadLayer<M, P>, ConfigError> {
         self.config.check(&self.shares)?;
         let Config { max_concurrent, queue: len, max_wait, order, shadow, .. } = self.config;
-        let slots = Slots::new(max_concurrent, QueueLimit { len, order }, self.shares, time::now);
+        let shares = Shares::promised(self.shares);
+        let slots = Slots::new(max_concurrent, QueueLimit { len, order }, shares, time::now);
         let emitter = self.identity.emitter("bulkhead", self.config.name.as_deref());
         emitter.limit(max_concurrent);
-        let state = Arc::new(State::new(slots, emitter, max_wait, shadow));
+        let full = Reason::BulkheadFull;
+        let state = Arc::new(State::new(Limiter { slots, emitter, max_wait, shadow, full }));
         Ok(BulkheadLayer { state, mode: self.mode, partition: Arc::new(self.partition) })
     }
 }

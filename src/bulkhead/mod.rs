@@ -90,6 +90,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use crate::admission::modes::{Queue, Refuse};
 pub use crate::admission::slots::QueueOrder;
 pub use config::Config;
 pub use future::ResponseFuture;
@@ -97,5 +98,5 @@ pub use handle::Handle;
 pub use layer::{Builder, BulkheadLayer};
 pub use partition::{FindPartition, Partitions, Whole};
 pub use queued::QueuedFuture;
-pub use service::{Bulkhead, Queue, Refuse};
+pub use service::Bulkhead;
 pub use state::HeldSlot;

@@ -6,9 +6,10 @@ use std::task::{Context, Poll};
 
 use tower_service::Service;
 
-use crate::bulkhead::state::{Entry, State};
+use crate::admission::{self, Entry, Queue, Refuse};
+use crate::bulkhead::state::State;
 use crate::bulkhead::{FindPartition, QueuedFuture, ResponseFuture, Whole};
-use crate::deadline::{FindDeadline, NoDeadline};
+use crate::deadline::FindDeadline;
 use crate::error::Rejectable;
 
 /// Limits the calls in flight to the inner service.
@@ -17,28 +18,6 @@ pub struct Bulkhead<S, M = Refuse, P = Whole> {
     state: Arc<State>,
     mode: M,
     partition: Arc<P>,
-}
-
-/// Calls beyond the limit are refused at once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Refuse;
-
-/// Calls beyond the limit wait, at most until the deadline that `D` finds in the request.
-#[derive(Debug)]
-pub struct Queue<D = NoDeadline> {
-    deadline: Arc<D>,
-}
-
-impl<D> Queue<D> {
-    pub(super) fn until(deadline: D) -> Self {
-        Self { deadline: Arc::new(deadline) }
-    }
-}
-
-impl<D> Clone for Queue<D> {
-    fn clone(&self) -> Self {
-        Self { deadline: self.deadline.clone() }
-    }
 }
 
 impl<S, M, P> Bulkhead<S, M, P> {
@@ -62,7 +41,7 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        match State::try_enter(&self.state, self.partition.find_partition(&request)) {
+        match admission::try_enter(&self.state, self.partition.find_partition(&request)) {
             // The permit exists before the inner service is called: a panic in there returns it.
             Ok(permit) => ResponseFuture::running(self.inner.call(request), permit),
             Err(rejected) => ResponseFuture::refused(rejected),
@@ -87,8 +66,8 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let partition = self.partition.find_partition(&request);
-        let deadline = || self.mode.deadline.find_deadline(&request);
-        match State::enter_or_wait(&self.state, partition, deadline) {
+        let deadline = || self.mode.deadline().find_deadline(&request);
+        match admission::enter_or_wait(&self.state, partition, deadline) {
             Entry::Admitted(permit) => QueuedFuture::running(self.inner.call(request), permit),
             Entry::Refused(rejected) => QueuedFuture::refused(rejected),
             Entry::Waiting(place) => {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::advance;
 
-use crate::admission::{QueueLimit, Slots};
-use crate::bulkhead::state::{Entry, Place, State};
+use crate::admission::{self, Entry, Limiter, QueueLimit, Shares, Slots};
+use crate::bulkhead::state::State;
 use crate::deadline::Deadline;
 use crate::observe::Identity;
 use crate::rejected::Reason;
@@ -16,14 +16,15 @@ const MS: Duration = Duration::from_millis(1);
 
 fn full_state(max_wait: Option<Duration>) -> Arc<State> {
     let queue = QueueLimit { len: 9, ..QueueLimit::default() };
-    let slots = Slots::new(1, queue, Vec::new(), time::now);
+    let slots = Slots::new(1, queue, Shares::Alike, time::now);
     assert!(slots.try_acquire(0));
     let emitter = Identity::default().emitter("bulkhead", None);
-    Arc::new(State::new(slots, emitter, max_wait, false))
+    let full = Reason::BulkheadFull;
+    Arc::new(State::new(Limiter { slots, emitter, max_wait, shadow: false, full }))
 }
 
-fn wait(state: &Arc<State>, deadline: Option<Duration>) -> Place {
-    match State::enter_or_wait(state, 0, || deadline.map(Deadline::after)) {
+fn wait(state: &Arc<State>, deadline: Option<Duration>) -> admission::Place<State> {
+    match admission::enter_or_wait(state, 0, || deadline.map(Deadline::after)) {
         Entry::Waiting(place) => place,
         Entry::Admitted(_) | Entry::Refused(_) => panic!("there is room in the line alone"),
     }

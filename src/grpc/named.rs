@@ -2,6 +2,7 @@
 
 use tonic::server::NamedService;
 
+use crate::adaptive_limit::AdaptiveLimit;
 use crate::bulkhead::Bulkhead;
 use crate::circuit_breaker::CircuitBreaker;
 use crate::error::Lift;
@@ -22,6 +23,7 @@ macro_rules! pass_the_name_through {
 }
 
 pass_the_name_through! {
+    AdaptiveLimit<S, A, C, M, P>,
     BodyTimeout<S>,
     Bulkhead<S, M, P>,
     CircuitBreaker<S, C>,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ::serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::adaptive_limit;
 use crate::bulkhead::{self, QueueOrder};
 use crate::circuit_breaker::{self, Phase, SlowCalls, Snapshot, Window};
 use crate::classify::Class;
@@ -98,6 +99,26 @@ struct BulkheadConfig {
     #[serde(default)]
     shadow: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(
+    remote = "adaptive_limit::Config",
+    default = "adaptive_limit::Config::default",
+    deny_unknown_fields
+)]
+struct AdaptiveLimitConfig {
+    min: usize,
+    max: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    initial: Option<usize>,
+    queue: usize,
+    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    max_wait: Option<Duration>,
+    order: QueueOrder,
+    shadow: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
 }
 
@@ -337,6 +358,7 @@ through! {
     DeadlineConfig for timeout::DeadlineConfig as "deadline";
     PropagateDeadlineConfig for timeout::PropagateDeadlineConfig as "propagate_deadline";
     BulkheadConfig for bulkhead::Config as "bulkhead";
+    AdaptiveLimitConfig for adaptive_limit::Config as "adaptive_limit";
     CircuitBreakerConfig for circuit_breaker::Config as "circuit_breaker";
     RetryConfig for retry::Config as "retry";
     HedgeConfig for hedge::Config as "hedge";

@@ -143,6 +143,7 @@ mod faults;
 mod host;
 mod interleave;
 mod latency;
+pub mod limits;
 mod load;
 #[cfg(test)]
 mod model_tests;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use buttress::adaptive_limit::{self, AdaptiveLimitLayer};
 use buttress::bulkhead::{self, BulkheadLayer, QueueOrder};
 use buttress::circuit_breaker::{self, CircuitBreakerLayer, Phase};
 use buttress::classify::classify_fn;
@@ -94,6 +95,7 @@ impl Open {
 struct Rig {
     stack: Stack,
     bulkhead: bulkhead::Handle,
+    limit: adaptive_limit::Handle,
     breaker: circuit_breaker::Handle,
     /// Further attempts that may be in flight: all of these, where none is.
     further: Budget,
@@ -123,6 +125,16 @@ impl Rig {
             .order(order)
             .observe(observer())
             .build();
+        // Below the bulkhead, and as often full.
+        let adaptive = AdaptiveLimitLayer::builder()
+            .max(limit)
+            .initial(limit.div_ceil(2))
+            .queue(queue)
+            .max_wait(Duration::from_millis(30))
+            .order(order)
+            .classify(classify_fn(judge))
+            .observe(observer())
+            .build();
         let timeout = TimeoutLayer::builder(Duration::from_millis(50)).observe(observer()).build();
         let further = Budget::in_flight(0.1).at_least(FURTHER);
         let hedge = HedgeLayer::builder(Idempotent)
@@ -136,6 +148,7 @@ impl Rig {
             .observe(observer())
             .build();
         let (handle, circuit) = (bulkhead.handle(), breaker.handle());
+        let limit = adaptive.handle();
         let base = service_fn(|what: Do| {
             assert_ne!(what, Do::PanicInCall, "in call");
             inner(what)
@@ -145,10 +158,11 @@ impl Rig {
             .layer(retry)
             .layer(breaker)
             .layer(bulkhead)
+            .layer(adaptive)
             .layer(timeout)
             .service(base);
         let stack = BoxCloneService::new(stack);
-        Self { stack, bulkhead: handle, breaker: circuit, further, open }
+        Self { stack, bulkhead: handle, limit, breaker: circuit, further, open }
     }
 
     fn start(&self, what: Do) -> Call {
@@ -158,6 +172,7 @@ impl Rig {
     #[track_caller]
     fn assert_empty(&self) {
         assert_eq!((self.bulkhead.in_flight(), self.bulkhead.queued()), (0, 0));
+        assert_eq!((self.limit.in_flight(), self.limit.queued()), (0, 0));
         assert!((self.further.available() - f64::from(FURTHER)).abs() < 1e-9, "in flight");
         assert_eq!(self.open.calls.load(Ordering::SeqCst), 0, "calls whose end nobody reported");
     }
@@ -211,7 +226,7 @@ async fn a_waiter_dropped_while_it_is_granted_passes_the_slot_on() {
 #[tokio::test(start_paused = true)]
 async fn panics_in_call_in_the_future_and_in_the_classifier_are_abandoned_calls() {
     let rig = Rig::new(2, 0, QueueOrder::Fifo);
-    for (what, layers) in [(Do::PanicInCall, 5), (Do::PanicInPoll, 5), (Do::PanicInClassifier, 3)] {
+    for (what, layers) in [(Do::PanicInCall, 6), (Do::PanicInPoll, 6), (Do::PanicInClassifier, 5)] {
         for _ in 0..100 {
             let before = rig.open.abandoned.load(Ordering::SeqCst);
             let mut call = rig.start(what);
@@ -279,7 +294,7 @@ async fn a_million_random_cancels_leave_0_in_flight() {
     for order in [QueueOrder::Fifo, QueueOrder::Lifo, QueueOrder::Adaptive] {
         let rig = Rig::new(8, 8, order);
         let draw = Draw(Cell::new(0x2545_F491_4F6C_DD1D));
-        let (mut cancelled, mut opened, mut queued) = (0, 0, 0);
+        let (mut cancelled, mut opened, mut queued, mut limited) = (0, 0, 0, 0);
         let mut out: Vec<Call> = Vec::new();
         while cancelled < CANCELS / 3 + 1 {
             match draw.below(100) {
@@ -307,10 +322,12 @@ async fn a_million_random_cancels_leave_0_in_flight() {
             }
             opened += usize::from(rig.breaker.phase() == Phase::Open);
             queued += usize::from(rig.bulkhead.queued() > 0);
+            limited += usize::from(rig.limit.queued() > 0);
             assert!(rig.bulkhead.in_flight() <= 8, "above the limit");
         }
         drop(out);
         rig.assert_empty();
         assert!(opened > 1_000 && queued > 1_000, "opened {opened}, queued {queued}");
+        assert!(limited > 1_000, "in line for the adaptive limit {limited} times");
     }
 }

@@ -9,10 +9,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use allocation_counter::measure;
+use buttress::adaptive_limit::{AdaptiveLimitLayer, Algorithm, Ended};
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::hedge::{Delay, HedgeLayer};
-use buttress::load_shed::ThrottleLayer;
+use buttress::load_shed::{PriorityClass, ThrottleLayer};
 use buttress::observe::{Observe, ObserveLayer};
 use buttress::retry::{Budget, Idempotent, Policy, RetryLayer};
 use buttress::timeout::{Deadline, TimeoutLayer};
@@ -24,6 +25,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const WARM: u32 = 1_000;
 
 type Fault = Error<&'static str>;
+type Base = tower::util::ServiceFn<fn(u32) -> Ready<Result<u32, Fault>>>;
 
 fn inner(request: u32) -> Ready<Result<u32, Fault>> {
     ready(Ok(request))
@@ -77,6 +79,8 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
         .service(base());
     let throttle = ThrottleLayer::builder().observe(observer()).build();
     let queue = BulkheadLayer::builder(10).queue(5).max_wait(SECOND).observe(observer());
+    let limit = || AdaptiveLimitLayer::builder().initial(10).observe(observer());
+    let skipping = limit().algorithm(Skipping);
     let consecutive = breaker().consecutive_failures(5);
     let slow = breaker().slow_calls(SECOND, 0.5);
     vec![
@@ -84,6 +88,13 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
         ("timeout", allocations(timeout().layer(base()), true)),
         ("bulkhead", allocations(bulkhead().layer(base()), true)),
         ("bulkhead with a queue", allocations(queue.build().layer(base()), true)),
+        ("adaptive limit", allocations(limit().build().layer(base()), true)),
+        ("adaptive limit, mostly untimed", allocations(skipping.build().layer(base()), true)),
+        ("adaptive limit with a queue", allocations(limit().queue(5).build().layer(base()), true)),
+        (
+            "adaptive limit, priorities",
+            allocations(prioritised(limit()).layer(service_fn(inner as fn(u32) -> _)), true),
+        ),
         ("breaker, consecutive", allocations(consecutive.build().layer(base()), true)),
         ("breaker, time window", allocations(breaker().build().layer(base()), true)),
         ("breaker, count window", allocations(breaker().window(count).build().layer(base()), true)),
@@ -100,6 +111,28 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
         ("throttle", allocations(throttle.layer(base()), true)),
         ("the stack", allocations(stack, true)),
     ]
+}
+
+/// Wants to see one call in sixteen.
+#[derive(Debug)]
+struct Skipping;
+
+impl Algorithm for Skipping {
+    fn limit(&self) -> f64 {
+        10.0
+    }
+
+    fn ended(&mut self, _: &Ended) {}
+
+    fn skip(&self) -> u32 {
+        15
+    }
+}
+
+fn prioritised(
+    builder: buttress::adaptive_limit::Builder,
+) -> impl Layer<Base, Service: Service<u32, Response = u32>> {
+    builder.priority(|_: &u32| Some(PriorityClass::Batch.into()), []).build()
 }
 
 fn retry_with(builder: buttress::retry::Builder<Idempotent>) -> u64 {
@@ -130,8 +163,8 @@ fn a_successful_call_allocates_nothing_with_metrics_and_a_recorder() {
     metrics::with_local_recorder(&recorder, || {
         assert_none(successes(&buttress::observe::MetricsObserver::new()));
     });
-    // Fifteen layers alone and five in the stack, each call with a counter and a histogram.
-    let calls = u64::from(WARM + 100) * (15 + 5);
+    // Nineteen layers alone and five in the stack, each call with a counter and a histogram.
+    let calls = u64::from(WARM + 100) * (19 + 5);
     assert_eq!(recorder.counted(), calls, "the recorder saw the calls");
     assert_eq!(recorder.sampled(), calls);
 }
@@ -205,6 +238,7 @@ fn a_refusal_allocates_nothing() {
         .deadline(|_: &u32| Some(Deadline::after(Duration::ZERO)))
         .build();
     let queue = BulkheadLayer::builder(0).queue(5).build();
+    let skipping = AdaptiveLimitLayer::builder().algorithm(Skipping);
     let spent = RetryLayer::builder(Idempotent).budget(Budget::ratio(0.0001).at_least(0)).build();
     // All but one in a thousand are refused before they can time out.
     let throttled = ThrottleLayer::new().layer(service_fn(|_: u32| {
@@ -218,6 +252,8 @@ fn a_refusal_allocates_nothing() {
     assert_none(vec![
         ("bulkhead full", allocations(BulkheadLayer::new(0).layer(base()), false)),
         ("bulkhead and queue full", allocations(queue.layer(base()), false)),
+        ("adaptive limit reached", full_limit(AdaptiveLimitLayer::builder())),
+        ("adaptive limit reached, seldom asked", full_limit(skipping)),
         ("circuit open", allocations(open.layer(base()), false)),
         ("circuit forced open", allocations(half_open.layer(base()), false)),
         ("deadline passed", allocations(late.layer(base()), false)),
@@ -225,6 +261,15 @@ fn a_refusal_allocates_nothing() {
         ("a refusal through the stack", allocations(stack, false)),
         ("a retry that is withheld", allocations(spent.layer(service_fn(failing)), false)),
     ]);
+}
+
+/// Refusals of a limit that a call in flight has used up.
+fn full_limit<A: Algorithm>(builder: buttress::adaptive_limit::Builder<A>) -> u64 {
+    let layer = builder.max(1).build();
+    let mut service =
+        layer.layer(service_fn(|_: u32| std::future::pending::<Result<u32, Fault>>()));
+    let _held = service.call(7);
+    allocations(service, false)
 }
 
 /// A policy for requests whose clones are to be counted.
@@ -316,6 +361,7 @@ fn the_futures_are_as_small_as_documented() {
     let alone = size_of_val(&base().call(7));
     let over = |size: usize| size - alone;
     let bulkhead = over(size_of_val(&BulkheadLayer::new(1).layer(base()).call(7)));
+    let limit = over(size_of_val(&AdaptiveLimitLayer::new().layer(base()).call(7)));
     let breaker = over(size_of_val(&CircuitBreakerLayer::new().layer(base()).call(7)));
     let timeout = over(size_of_val(&TimeoutLayer::new(SECOND).layer(base()).call(7)));
     let throttle = over(size_of_val(&ThrottleLayer::new().layer(base()).call(7)));
@@ -329,6 +375,7 @@ fn the_futures_are_as_small_as_documented() {
     let retry = over(size_of_val(&RetryLayer::new(Idempotent).layer(base()).call(7)));
     let hedge = over(size_of_val(&HedgeLayer::new(Idempotent).layer(base()).call(7)));
     assert!(bulkhead <= 32, "bulkhead: {bulkhead}");
+    assert!(limit <= 40, "adaptive limit: {limit}");
     assert!(breaker <= 40, "breaker: {breaker}");
     assert!(timeout <= 144, "timeout: {timeout}");
     assert!(throttle <= 40, "throttle: {throttle}");

@@ -4,6 +4,7 @@
 #![allow(clippy::unchecked_time_subtraction)]
 
 mod adapters;
+mod adaptive_limit;
 #[cfg(feature = "http")]
 mod body_timeout;
 mod bulkhead;

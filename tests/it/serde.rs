@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use buttress::adaptive_limit::{self, AdaptiveLimitLayer};
 use buttress::bulkhead::{self, BulkheadLayer, QueueOrder};
 use buttress::circuit_breaker::{self, CircuitBreakerLayer, Phase, SlowCalls, Snapshot, Window};
 use buttress::hedge::{self, Delay};
@@ -72,6 +73,29 @@ fn a_retry_is_read_with_its_backoff_and_its_budget() {
     let file = from_value(json!({ "max_attempts": 0 })).unwrap();
     let error = RetryLayer::from_config(Idempotent, file).unwrap_err();
     assert_eq!(error.to_string(), "retry.max_attempts is 0, allowed is 1 or more");
+}
+
+#[test]
+fn an_adaptive_limit_is_read_with_its_range_and_its_queue() {
+    let mut expected = adaptive_limit::Config::default();
+    (expected.min, expected.max, expected.initial) = (4, 500, Some(20));
+    (expected.queue, expected.max_wait) = (50, Some(200 * MS));
+    (expected.order, expected.shadow) = (QueueOrder::Adaptive, true);
+    expected.name = Some("search".into());
+    let text = json!({
+        "min": 4, "max": 500, "initial": 20, "queue": 50, "max_wait": "200ms",
+        "order": "adaptive", "shadow": true, "name": "search",
+    });
+    assert_eq!(from_value::<adaptive_limit::Config>(text.clone()).unwrap(), expected);
+    assert_eq!(to_value(&expected).unwrap(), text);
+    let default = adaptive_limit::Config::default();
+    assert_eq!(from_value::<adaptive_limit::Config>(json!({})).unwrap(), default);
+
+    let told = from_value::<adaptive_limit::Config>(json!({ "limit": 3 })).unwrap_err().to_string();
+    assert!(told.starts_with("adaptive_limit") && told.contains("`limit`"), "{told}");
+    let file = from_value(json!({ "min": 0 })).unwrap();
+    let error = AdaptiveLimitLayer::from_config(file).unwrap_err();
+    assert_eq!(error.to_string(), "adaptive_limit.min is 0, allowed is 1 or more");
 }
 
 #[test]

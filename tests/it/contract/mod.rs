@@ -15,10 +15,11 @@ mod sharing;
 use std::time::Duration;
 
 use buttress::LiftLayer;
+use buttress::adaptive_limit::AdaptiveLimitLayer;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::hedge::{Delay, HedgeLayer};
-use buttress::load_shed::ThrottleLayer;
+use buttress::load_shed::{PriorityClass, ThrottleLayer};
 use buttress::observe::ObserveLayer;
 use buttress::retry::{Policy, RetryLayer};
 use buttress::timeout::TimeoutLayer;
@@ -237,6 +238,22 @@ contract!(bulkhead_queue, |o| BulkheadLayer::builder(2).queue(1024).observe(o).b
 contract!(bulkhead_in_shadow, |o| BulkheadLayer::builder(0).shadow().observe(o).build());
 contract!(bulkhead_partitions, |o| BulkheadLayer::builder(1024)
     .partition(|_: &_| 1, [(1, 0.5)])
+    .observe(o)
+    .build());
+contract!(adaptive_limit, |o| AdaptiveLimitLayer::builder().initial(100).observe(o).build());
+contract!(adaptive_limit_queue, |o| AdaptiveLimitLayer::builder()
+    .max(2)
+    .queue(1024)
+    .observe(o)
+    .build(), except bare);
+contract!(adaptive_limit_in_shadow, |o| AdaptiveLimitLayer::builder()
+    .max(1)
+    .shadow()
+    .observe(o)
+    .build());
+contract!(adaptive_limit_priorities, |o| AdaptiveLimitLayer::builder()
+    .initial(100)
+    .priority(|_: &_| Some(PriorityClass::Sheddable.into()), [])
     .observe(o)
     .build());
 contract!(circuit_breaker, |o| CircuitBreakerLayer::builder().observe(o).build());
