@@ -7,6 +7,7 @@ use crate::circuit_breaker::CircuitBreaker;
 use crate::error::Lift;
 use crate::hedge::Hedge;
 use crate::http::{BodyTimeout, Holding, Respond};
+use crate::load_shed::LoadShed;
 use crate::observe::Observed;
 use crate::retry::Retry;
 use crate::timeout::{Deadlined, PropagateDeadline, Timeout};
@@ -28,6 +29,7 @@ pass_the_name_through! {
     Hedge<S, P>,
     Holding<S>,
     Lift<S>,
+    LoadShed<S, M>,
     Observed<S, C>,
     PropagateDeadline<S, D>,
     Respond<S, R>,

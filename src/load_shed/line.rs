@@ -135,24 +135,22 @@ impl Line {
 
     /// The inner service is ready for the one who has the turn.
     pub(super) fn offer(&mut self, key: u64, now: Instant) -> Offer {
-        self.inner_ready();
-        if self.until(key).is_some_and(|until| until < now) {
+        let since = self.waiting[&key].since;
+        if self.codel.is_some_and(|codel| codel.until(since) < now) {
             return Offer::Late;
         }
         let next = self.next(now);
         if next != Some(key) {
+            self.inner_ready(now);
             self.turn = next;
             return Offer::Passed(self.wake_turn());
         }
-        let since = self.waiting[&key].since;
         let waited = now.saturating_duration_since(since);
         if let Some(codel) = &mut self.codel {
             codel.served(now, waited);
         }
         let waker = self.remove(key, now);
-        if let (true, Some(codel)) = (self.waiting.is_empty(), &mut self.codel) {
-            codel.drained();
-        }
+        self.inner_ready(now);
         Offer::Served(waited, waker)
     }
 
@@ -171,11 +169,12 @@ impl Line {
     }
 
     /// Somebody found the inner service ready, or that it failed.
-    pub(super) fn inner_ready(&mut self) {
+    pub(super) fn inner_ready(&mut self, now: Instant) {
+        let nobody_waits = self.waiting.is_empty();
         if let Some(stall) = &mut self.stall {
-            stall.ready();
+            stall.ready(now, !nobody_waits);
         }
-        if let (true, Some(codel)) = (self.waiting.is_empty(), &mut self.codel) {
+        if let (true, Some(codel)) = (nobody_waits, &mut self.codel) {
             codel.drained();
         }
     }

@@ -77,13 +77,6 @@ impl<S, M> LoadShed<S, M> {
     pub(super) fn new(inner: S, state: Arc<State>, mode: M) -> Self {
         Self { inner, state, mode, ready: false, pending_since: None }
     }
-
-    /// A shadow has made the caller wait for the inner service, which the layer would not have
-    /// done, or not for so long.
-    fn would_have_refused(&mut self) -> bool {
-        let since = self.pending_since.take();
-        since.is_some_and(|since| self.state.would_wait_too_long(since))
-    }
 }
 
 impl<S: Clone, M> LoadShed<S, M> {
@@ -116,6 +109,31 @@ impl<S: Clone, M> LoadShed<S, M> {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether the call may go on: to the inner service, or to wait for it. A shadow tells what it
+    /// would have done, and refuses nobody.
+    #[inline]
+    fn lets_through(&mut self, priority: Priority, ready: bool) -> bool {
+        let admitted = self.state.admits(priority, ready);
+        if admitted && self.pending_since.is_none() {
+            return true;
+        }
+        self.tells(admitted, priority)
+    }
+
+    #[cold]
+    fn tells(&mut self, admitted: bool, priority: Priority) -> bool {
+        if !self.state.is_shadow() {
+            self.let_go();
+            return false;
+        }
+        let waited = self.pending_since.take().filter(|_| !priority.is_exempt());
+        let too_long = waited.is_some_and(|since| self.state.would_wait_too_long(since));
+        if too_long || !admitted {
+            self.state.would_refuse(too_long);
+        }
+        true
+    }
+
     /// Leaves the inner service's own queue, or gives its grant back: an instance that nobody polls
     /// would keep it from those who are served.
     fn let_go(&mut self) {
@@ -142,10 +160,7 @@ where
         if !std::mem::take(&mut self.ready) {
             return ResponseFuture::refused(self.state.refuse_unready());
         }
-        if self.would_have_refused() {
-            self.state.would_refuse();
-        } else if !self.state.passes(Priority::default(), true) {
-            self.let_go();
+        if !self.lets_through(Priority::default(), true) {
             return ResponseFuture::refused(self.state.refuse());
         }
         // The permit exists before the inner service is called: a panic in there is told.
@@ -173,12 +188,9 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let ready = std::mem::take(&mut self.ready);
-        let decides = !ready || self.state.has_gate();
+        let decides = !ready || self.state.has_gate() || self.pending_since.is_some();
         let priority = if decides { self.mode.rank(&request) } else { Priority::default() };
-        if self.would_have_refused() {
-            self.state.would_refuse();
-        } else if !self.state.passes(priority, ready) {
-            self.let_go();
+        if !self.lets_through(priority, ready) {
             return QueuedFuture::refused(self.state.refuse());
         }
         if ready {

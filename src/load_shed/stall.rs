@@ -38,9 +38,10 @@ impl Stall {
         self.since.get_or_insert(now);
     }
 
-    /// Somebody found the inner service ready, or that it failed: it is not pending.
-    pub(super) fn ready(&mut self) {
-        (self.since, self.deserted) = (None, None);
+    /// Somebody found the inner service ready, or that it failed. For those who still wait it is
+    /// pending anew.
+    pub(super) fn ready(&mut self, now: Instant, somebody_waits: bool) {
+        (self.since, self.deserted) = (somebody_waits.then_some(now), None);
     }
 
     /// Nobody waits for the inner service any more.
@@ -85,10 +86,12 @@ mod tests {
         stall.pending(start);
         stall.pending(start + 4 * MS);
         assert!(!stall.is_failing(start + 9 * MS) && stall.is_failing(start + 10 * MS));
-        stall.ready();
+        stall.ready(start + 10 * MS, false);
         assert!(!stall.is_failing(start + 10 * MS) && !stall.is_pending());
         stall.pending(start + 11 * MS);
         assert_eq!(stall.fails_at(), Some(start + 21 * MS));
+        stall.ready(start + 20 * MS, true);
+        assert_eq!(stall.fails_at(), Some(start + 30 * MS), "for those who wait on");
     }
 
     #[test]

@@ -53,14 +53,10 @@ impl State {
         self.gate.is_some()
     }
 
-    /// Whether the share to be refused leaves this call out. A shadow tells, and lets it pass.
+    /// Whether the call is not of the share to be refused.
     #[inline]
-    pub(super) fn passes(&self, priority: Priority, ready: bool) -> bool {
-        let passes = self.gate.as_ref().is_none_or(|gate| gate.admits(priority, ready));
-        if !passes && self.shadow {
-            self.would_refuse();
-        }
-        passes || self.shadow
+    pub(super) fn admits(&self, priority: Priority, ready: bool) -> bool {
+        self.gate.as_ref().is_none_or(|gate| gate.admits(priority, ready))
     }
 
     /// The call goes to an inner service that was ready for it. Without an observer there is
@@ -85,9 +81,10 @@ impl State {
 
     #[cold]
     fn take_note(&self) {
+        let now = time::now();
         let mut line = lock(&self.line);
-        line.inner_ready();
-        self.settle(&line, time::now());
+        line.inner_ready(now);
+        self.settle(&line, now);
     }
 
     /// Refuses a call for which the inner service is not ready, and which may not wait.
@@ -103,9 +100,12 @@ impl State {
         self.emitter.refuse(Stage::Arriving, Reason::Overloaded)
     }
 
-    /// A shadow would have refused.
+    /// A shadow would have refused, for want of room where the inner service made it wait.
     #[cold]
-    pub(super) fn would_refuse(&self) {
+    pub(super) fn would_refuse(&self, pressed: bool) {
+        if let (true, Some(gate)) = (pressed, &self.gate) {
+            gate.pressed();
+        }
         self.emitter.emit(Stage::Arriving, EventKind::WouldReject(Reason::Overloaded));
     }
 
@@ -150,12 +150,13 @@ impl State {
 
     /// Nobody drives readiness any more, and whether the inner service was seen not to be pending.
     pub(super) fn duty_ended(&self, ready: bool) {
+        let now = time::now();
         let mut line = lock(&self.line);
         line.duty_ended();
         if ready {
-            line.inner_ready();
+            line.inner_ready(now);
         }
-        self.settle(&line, time::now());
+        self.settle(&line, now);
     }
 
     /// What a shadow would have done with a call that waited so long for the inner service.
