@@ -13,28 +13,31 @@ use crate::time::{self, Instant};
 /// Follows one queue. Pure: told who comes and goes, and when.
 ///
 /// Overloaded once the queue has not been empty for `interval`, and nobody has left it in that time
-/// after a wait of `target` or less; until it runs empty. A short wait alone does not end it: where
-/// the newest go first, somebody always waits little, however long the queue stands.
+/// after a wait of `target` or less; until it runs empty, and nobody has had to be refused for
+/// `interval`. A short wait alone does not end it: where the newest go first, somebody always waits
+/// little, however long the queue stands. An empty queue alone does not either: where most are
+/// refused, the few who are left are served in no time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Codel {
     target: Duration,
     interval: Duration,
-    /// When the wait was last known to be `target` at most; none while the queue is empty.
+    /// When the wait was last known to be `target` at most.
     low: Option<Instant>,
-    /// When the last who waited gave up.
-    deserted: Option<Instant>,
+    /// When somebody was last refused after a wait.
+    refused: Option<Instant>,
+    /// While the queue is empty: when what was before is forgotten.
+    forgotten: Option<Instant>,
 }
 
 impl Codel {
     pub(crate) fn new(target: Duration, interval: Duration) -> Self {
-        Self { target, interval, low: None, deserted: None }
+        Self { target, interval, low: None, refused: None, forgotten: None }
     }
 
     /// Somebody begins to wait.
     pub(crate) fn joined(&mut self, now: Instant) {
-        let forgotten = |at: Instant| now.saturating_duration_since(at) >= self.interval;
-        if self.deserted.take().is_some_and(forgotten) {
-            self.low = None;
+        if self.forgotten.take().is_some_and(|at| at <= now) {
+            (self.low, self.refused) = (None, None);
         }
         self.low.get_or_insert(now);
     }
@@ -46,19 +49,26 @@ impl Codel {
         }
     }
 
-    /// The queue is empty, since everybody was served.
-    pub(crate) fn drained(&mut self) {
-        (self.low, self.deserted) = (None, None);
+    /// Somebody was refused for having waited too long.
+    pub(crate) fn refused(&mut self, now: Instant) {
+        self.refused = Some(now);
     }
 
-    /// The queue is empty, since the last who waited gave up. That says nothing of the wait: who
-    /// comes within an interval finds the queue as it was.
+    /// The queue is empty, since everybody was served.
+    pub(crate) fn drained(&mut self, now: Instant) {
+        let refused = self.refused.filter(|_| self.is_overloaded(now));
+        self.forgotten = Some(refused.map_or(now, |at| time::later(at, self.interval)));
+    }
+
+    /// The queue is empty, since the last who waited gave up or was refused. That says nothing of
+    /// the wait: who comes within an interval finds the queue as it was.
     pub(crate) fn deserted(&mut self, now: Instant) {
-        self.deserted = Some(now);
+        self.forgotten = Some(time::later(now, self.interval));
     }
 
     pub(crate) fn is_overloaded(&self, now: Instant) -> bool {
-        self.low.is_some_and(|low| now.saturating_duration_since(low) >= self.interval)
+        let stands = |low: Instant| now.saturating_duration_since(low) >= self.interval;
+        self.low.is_some_and(stands) && !self.forgotten.is_some_and(|at| at <= now)
     }
 
     /// When a wait that began at `since` is over, if the queue goes on as it is: after the
@@ -92,8 +102,8 @@ mod tests {
         codel.joined(start);
         assert_eq!(codel.until(start), start + 100 * MS);
         // Empty at 90 ms, so that it has not stood for 100 ms before 190 ms.
-        codel.drained();
         let again = start + 90 * MS;
+        codel.drained(again);
         codel.joined(again);
         let allowed = |at: u32| (codel.until(start + at * MS) - (start + at * MS)).as_millis();
         assert!(!codel.is_overloaded(again + 99 * MS));
@@ -136,10 +146,37 @@ mod tests {
         let now = start + 100 * MS;
         codel.served(now, Duration::ZERO);
         assert!(codel.is_overloaded(now), "the newest goes first and waits little");
-        codel.drained();
+        codel.drained(now);
         assert!(!codel.is_overloaded(now));
         codel.joined(now);
         assert!(!codel.is_overloaded(now + 99 * MS));
+    }
+
+    #[test]
+    fn while_somebody_is_refused_in_each_interval_an_empty_queue_does_not_end_it() {
+        let (mut codel, start) = published();
+        codel.joined(start);
+        let mut now = start + 100 * MS;
+        for _ in 0..100 {
+            codel.refused(now);
+            codel.drained(now + 50 * MS);
+            now += 99 * MS;
+            codel.joined(now);
+            assert!(codel.is_overloaded(now));
+            assert_eq!(codel.until(now), now + 5 * MS);
+        }
+        codel.drained(now);
+        assert!(!codel.is_overloaded(now + MS), "an interval after the last refusal");
+    }
+
+    #[test]
+    fn a_refusal_before_the_queue_stood_does_not_outlast_it() {
+        let (mut codel, start) = published();
+        codel.joined(start);
+        codel.refused(start + 50 * MS);
+        codel.drained(start + 60 * MS);
+        codel.joined(start + 70 * MS);
+        assert!(!codel.is_overloaded(start + 169 * MS));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use crate::time::{self, Instant};
 /// a ready inner service. Pure: told who comes, and when.
 ///
 /// Calls refused by their priority count as having come, so the figure stays true while it is
-/// acted upon. Once nobody has had to be refused it halves with each window, which lets the load
-/// back in by steps.
+/// acted upon. Once nobody has had to be refused it falls by a tenth with each window: by that
+/// little is the load too much when it is tried whether there is room again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Excess {
     window: Duration,
@@ -73,10 +73,10 @@ impl Excess {
         (self.came, self.served, self.pressed) = (0, 0, false);
     }
 
-    /// Half of it for each window that has passed.
+    /// A tenth less for each window that has passed.
     fn decayed(&self, now: Instant) -> f64 {
         let late = now.saturating_duration_since(self.until).as_secs_f64();
-        let level = self.level * 0.5_f64.powf(1.0 + (late / self.window.as_secs_f64()).floor());
+        let level = self.level * 0.9_f64.powf(1.0 + (late / self.window.as_secs_f64()).floor());
         if level < NONE { 0.0 } else { level }
     }
 }
@@ -115,15 +115,15 @@ mod tests {
     }
 
     #[test]
-    fn it_halves_with_each_window_in_which_nobody_was_refused() {
+    fn it_falls_by_a_tenth_with_each_window_in_which_nobody_was_refused() {
         let start = time::now();
         let mut excess = Excess::new(100 * MS, start);
         window(&mut excess, start, 100, 20);
         assert_level(&mut excess, start + 100 * MS, 0.8);
         window(&mut excess, start + 100 * MS, 100, 100);
-        assert_level(&mut excess, start + 200 * MS, 0.4);
-        assert_level(&mut excess, start + 450 * MS, 0.1);
-        assert_level(&mut excess, start + 2000 * MS, 0.0);
+        assert_level(&mut excess, start + 200 * MS, 0.72);
+        assert_level(&mut excess, start + 450 * MS, 0.72 * 0.81);
+        assert_level(&mut excess, start + 8000 * MS, 0.0);
     }
 
     #[test]

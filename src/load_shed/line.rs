@@ -44,11 +44,31 @@ pub(super) enum Joined {
 #[derive(Debug)]
 pub(super) enum Offer {
     /// Served: out of the line, after this wait. The next has to be woken.
-    Served(Duration, Option<Waker>),
+    Served(Duration, Woken),
     /// It is somebody else's turn, who has to be woken.
-    Passed(Option<Waker>),
+    Passed(Woken),
     /// It has waited longer than is allowed.
     Late,
+}
+
+/// Wakers that left the line. Both are for outside the lock: what they run is the executor's, and
+/// it may come back here.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Woken {
+    /// Whose turn it is now.
+    next: Option<Waker>,
+    /// Of one who left: to be dropped.
+    unused: Option<Waker>,
+}
+
+impl Woken {
+    pub(super) fn wake(self) {
+        if let Some(next) = self.next {
+            next.wake();
+        }
+        drop(self.unused);
+    }
 }
 
 impl Line {
@@ -143,29 +163,33 @@ impl Line {
         if next != Some(key) {
             self.inner_ready(now);
             self.turn = next;
-            return Offer::Passed(self.wake_turn());
+            return Offer::Passed(Woken { next: self.wake_turn(), unused: None });
         }
         let waited = now.saturating_duration_since(since);
         if let Some(codel) = &mut self.codel {
             codel.served(now, waited);
         }
-        let waker = self.remove(key, now);
+        let woken = self.remove(key, now);
         self.inner_ready(now);
-        Offer::Served(waited, waker)
+        Offer::Served(waited, woken)
     }
 
-    /// Leaves the line unserved. The next has to be woken.
-    pub(super) fn leave(&mut self, key: u64, now: Instant) -> Option<Waker> {
-        let waker = self.remove(key, now);
-        if self.waiting.is_empty() {
-            if let Some(codel) = &mut self.codel {
+    /// Leaves the line unserved, by itself or refused. Gives back who has to be woken.
+    pub(super) fn leave(&mut self, key: u64, now: Instant, refused: bool) -> Woken {
+        let woken = self.remove(key, now);
+        let nobody_waits = self.waiting.is_empty();
+        if let Some(codel) = &mut self.codel {
+            if refused {
+                codel.refused(now);
+            }
+            if nobody_waits {
                 codel.deserted(now);
             }
-            if let Some(stall) = &mut self.stall {
-                stall.deserted(now);
-            }
         }
-        waker
+        if let (true, Some(stall)) = (nobody_waits, &mut self.stall) {
+            stall.deserted(now);
+        }
+        woken
     }
 
     /// Somebody found the inner service ready, or that it failed.
@@ -175,7 +199,7 @@ impl Line {
             stall.ready(now, !nobody_waits);
         }
         if let (true, Some(codel)) = (nobody_waits, &mut self.codel) {
-            codel.drained();
+            codel.drained(now);
         }
     }
 
@@ -200,13 +224,13 @@ impl Line {
         next.map(|(key, _)| *key)
     }
 
-    fn remove(&mut self, key: u64, now: Instant) -> Option<Waker> {
+    fn remove(&mut self, key: u64, now: Instant) -> Woken {
         let unused = self.waiting.remove(&key).and_then(|waiting| waiting.waker);
         if self.turn != Some(key) {
-            return unused;
+            return Woken { next: None, unused };
         }
         self.turn = self.next(now);
-        self.wake_turn()
+        Woken { next: self.wake_turn(), unused }
     }
 
     fn wake_turn(&mut self) -> Option<Waker> {
@@ -273,7 +297,7 @@ mod tests {
         assert_eq!(line.until(second), Some(start + 103 * MS));
         let late = start + 103 * MS + Duration::from_nanos(1);
         assert!(matches!(line.offer(first, late), Offer::Late));
-        line.leave(first, late);
+        let _ = line.leave(first, late, true);
         assert!(matches!(line.offer(second, start + 103 * MS), Offer::Served(..)));
     }
 
@@ -282,9 +306,12 @@ mod tests {
         let (mut line, start) = line(9);
         let [first, second] = [0; 2].map(|_| join(&mut line, start));
         assert!(!has_turn(&mut line, second));
-        assert!(line.leave(first, start).is_some(), "the second is woken");
+        assert!(line.leave(first, start, false).next.is_some(), "the second is woken");
         assert!(has_turn(&mut line, second));
-        line.leave(second, start);
+        let [third, fourth] = [0; 2].map(|_| join(&mut line, start));
+        assert!(!has_turn(&mut line, fourth));
+        assert!(line.leave(fourth, start, false).next.is_none(), "it had not the turn");
+        let _ = (line.leave(third, start, false), line.leave(second, start, false));
         assert_eq!((line.len(), line.turn), (0, None));
     }
 }

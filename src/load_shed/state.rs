@@ -250,12 +250,12 @@ impl Place {
         let waited = match self.key.map(|key| self.offer_in_line(key, now)) {
             None => now.saturating_duration_since(self.since),
             Some(Offer::Late) => return Turn::Late,
-            Some(Offer::Passed(next)) => {
-                next.into_iter().for_each(Waker::wake);
+            Some(Offer::Passed(woken)) => {
+                woken.wake();
                 return Turn::Passed;
             }
-            Some(Offer::Served(waited, next)) => {
-                next.into_iter().for_each(Waker::wake);
+            Some(Offer::Served(waited, woken)) => {
+                woken.wake();
                 waited
             }
         };
@@ -277,27 +277,27 @@ impl Place {
     /// driven on from here.
     pub(super) fn refuse(&mut self) -> (Rejected, Option<Duty>) {
         let duty = State::take_duty(&self.state, time::now());
-        self.leave();
+        self.leave(true);
         (self.state.refuse_pressed(Stage::Waiting), duty)
     }
 
     /// The inner service failed to get ready. That is the outcome of the call.
     pub(super) fn fail(&mut self) -> Permit<State> {
         self.state.inner_ready();
-        self.leave();
+        self.leave(false);
         State::admit(&self.state, Stage::Waiting, time::now().saturating_duration_since(self.since))
     }
 
     /// Out of the line, if it is still in it.
-    fn leave(&mut self) -> bool {
+    fn leave(&mut self, refused: bool) -> bool {
         let waits = std::mem::take(&mut self.waits);
         if let (true, Some(key)) = (waits, self.key) {
             let now = time::now();
             let mut line = lock(&self.state.line);
-            let next = line.leave(key, now);
+            let woken = line.leave(key, now, refused);
             self.state.settle(&line, now);
             drop(line);
-            next.into_iter().for_each(Waker::wake);
+            woken.wake();
         }
         waits
     }
@@ -305,7 +305,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.leave() {
+        if self.leave(false) {
             self.state.emitter.emit(Stage::Waiting, EventKind::Abandoned);
         }
     }

@@ -12,6 +12,7 @@ use allocation_counter::measure;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::hedge::{Delay, HedgeLayer};
+use buttress::load_shed::{LoadShedLayer, Priority};
 use buttress::observe::{Observe, ObserveLayer};
 use buttress::retry::{Budget, Idempotent, Policy, RetryLayer};
 use buttress::timeout::{Deadline, TimeoutLayer};
@@ -75,6 +76,8 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
         .layer(timeout())
         .service(base());
     let queue = BulkheadLayer::builder(10).queue(5).max_wait(SECOND).observe(observer());
+    let shed = || LoadShedLayer::builder().observe(observer());
+    let ranked = shed().fail_fast(SECOND).signal(|| 0.0).priority(|_: &u32| None::<Priority>);
     let consecutive = breaker().consecutive_failures(5);
     let slow = breaker().slow_calls(SECOND, 0.5);
     vec![
@@ -95,6 +98,9 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
             "hedge, fixed",
             allocations(hedge().delay(Delay::Fixed(SECOND)).build().layer(base()), true),
         ),
+        ("load shed", allocations(shed().build().layer(base()), true)),
+        ("load shed with a queue", allocations(shed().queue(5).build().layer(base()), true)),
+        ("load shed by priority", allocations(ranked.build().layer(base()), true)),
         ("the stack", allocations(stack, true)),
     ]
 }
@@ -127,8 +133,8 @@ fn a_successful_call_allocates_nothing_with_metrics_and_a_recorder() {
     metrics::with_local_recorder(&recorder, || {
         assert_none(successes(&buttress::observe::MetricsObserver::new()));
     });
-    // Fourteen layers alone and five in the stack, each call with a counter and a histogram.
-    let calls = u64::from(WARM + 100) * (14 + 5);
+    // Seventeen layers alone and five in the stack, each call with a counter and a histogram.
+    let calls = u64::from(WARM + 100) * (17 + 5);
     assert_eq!(recorder.counted(), calls, "the recorder saw the calls");
     assert_eq!(recorder.sampled(), calls);
 }
@@ -208,7 +214,11 @@ fn a_refusal_allocates_nothing() {
         .layer(TimeoutLayer::new(SECOND))
         .layer(BulkheadLayer::new(0))
         .service(base());
+    let shed = LoadShedLayer::builder;
     assert_none(vec![
+        ("not ready", allocations(LoadShedLayer::new().layer(Busy), false)),
+        ("not ready, in a full queue", allocations(shed().queue(0).build().layer(Busy), false)),
+        ("a signal", allocations(shed().signal(|| 1.0).build().layer(base()), false)),
         ("bulkhead full", allocations(BulkheadLayer::new(0).layer(base()), false)),
         ("bulkhead and queue full", allocations(queue.layer(base()), false)),
         ("circuit open", allocations(open.layer(base()), false)),
@@ -217,6 +227,24 @@ fn a_refusal_allocates_nothing() {
         ("a refusal through the stack", allocations(stack, false)),
         ("a retry that is withheld", allocations(spent.layer(service_fn(failing)), false)),
     ]);
+}
+
+/// Never ready.
+#[derive(Clone, Copy, Debug)]
+struct Busy;
+
+impl Service<u32> for Busy {
+    type Response = u32;
+    type Error = Fault;
+    type Future = Ready<Result<u32, Fault>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        Poll::Pending
+    }
+
+    fn call(&mut self, request: u32) -> Self::Future {
+        inner(request)
+    }
 }
 
 /// A policy for requests whose clones are to be counted.
@@ -321,6 +349,12 @@ fn the_futures_are_as_small_as_documented() {
     let hedge = over(size_of_val(&HedgeLayer::new(Idempotent).layer(base()).call(7)));
     assert!(bulkhead <= 32, "bulkhead: {bulkhead}");
     assert!(breaker <= 40, "breaker: {breaker}");
+    let shed = LoadShedLayer::new().layer(base()).call(7);
+    let shed = over(size_of_val(&shed));
+    let waiting = LoadShedLayer::builder().queue(1).build().layer(base()).call(7);
+    let waiting = over(size_of_val(&waiting));
+    assert!(shed <= 40, "load shed: {shed}");
+    assert!(waiting <= 184, "load shed with a queue: {waiting}");
     assert!(timeout <= 144, "timeout: {timeout}");
     assert!(stack <= 256, "stack: {stack}");
     assert!(retry <= 48 + 8, "retry: {retry}");
