@@ -68,7 +68,7 @@ impl Codel {
 
     pub(crate) fn is_overloaded(&self, now: Instant) -> bool {
         let stands = |low: Instant| now.saturating_duration_since(low) >= self.interval;
-        self.low.is_some_and(stands) && !self.forgotten.is_some_and(|at| at <= now)
+        self.low.is_some_and(stands) && self.forgotten.is_none_or(|at| at > now)
     }
 
     /// When a wait that began at `since` is over, if the queue goes on as it is: after the

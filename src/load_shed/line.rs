@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_is_served_first_while_the_queue_does_not_stand() {
+    fn theoldest_is_served_first_while_the_queue_does_not_stand() {
         let (mut line, start) = line(3);
         let [first, second, third] = [0, 1, 2].map(|ms| join(&mut line, start + ms * MS));
         assert_eq!(line.join(start), Joined::Refused, "full");
@@ -276,12 +276,12 @@ mod tests {
     #[test]
     fn the_newest_is_served_first_while_it_stands() {
         let (mut line, start) = line(9);
-        let _oldest = join(&mut line, start);
+        let oldest = join(&mut line, start);
         let now = start + 100 * MS;
         let [older, newer, newest] = [0; 3].map(|_| join(&mut line, now));
-        assert!(matches!(line.offer(_oldest, now), Offer::Passed(_)));
-        assert!(!has_turn(&mut line, _oldest));
-        for key in [newest, newer, older, _oldest] {
+        assert!(matches!(line.offer(oldest, now), Offer::Passed(_)));
+        assert!(!has_turn(&mut line, oldest));
+        for key in [newest, newer, older, oldest] {
             assert!(has_turn(&mut line, key));
             assert!(matches!(line.offer(key, now), Offer::Served(..)));
         }

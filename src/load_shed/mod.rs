@@ -10,7 +10,7 @@
 //! - [`Builder::fail_fast`]: once the inner service has been pending for so long, those who wait
 //!   are refused, and whoever comes at once. A task drives its readiness on meanwhile.
 //! - [`Builder::queue_delay`]: overload is seen by the delay in the queue and not by the CPU, which
-//!   is as busy in a service that keeps up. The rule is that of CoDel: a queue in which even the
+//!   is as busy in a service that keeps up. The rule is that of controlled delay: a queue in which even the
 //!   shortest wait of an interval is above the target does not drain, it stands. Then a call may
 //!   wait for the target only, and the newest go first, since their callers most likely still wait.
 //!

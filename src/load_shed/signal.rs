@@ -131,7 +131,7 @@ mod tests {
     fn of_several_signals_the_highest_counts_and_nonsense_is_the_nearer_bound() {
         let level = |levels: &[f64]| {
             let mut signals = Signals::default();
-            for level in levels.to_vec() {
+            for level in levels.iter().copied() {
                 signals.push(move || level);
             }
             signals.level()

@@ -119,29 +119,26 @@ impl State {
     /// A place in the line, or beside it for those who are exempt, or a refusal.
     pub(super) fn wait(state: &Arc<Self>, exempt: bool) -> Entry {
         let now = time::now();
-        let joined = if exempt { Some(None) } else { state.join(now) };
-        match joined {
-            Some(key) => {
-                // Owned by the place from here on, before any observer runs.
-                let place = Place { state: state.clone(), key, since: now, waits: true };
-                state.emitter.emit(Stage::Arriving, EventKind::Queued);
-                Entry::Waiting(place)
-            }
-            None => {
-                let duty = Self::take_duty(state, now);
-                Entry::Refused(state.refuse_pressed(Stage::Arriving), duty)
+        let mut key = None;
+        if !exempt {
+            match state.join(now) {
+                Joined::Waits(place) => key = Some(place),
+                Joined::Refused => {
+                    let duty = Self::take_duty(state, now);
+                    return Entry::Refused(state.refuse_pressed(Stage::Arriving), duty);
+                }
             }
         }
+        // Owned by the place from here on, before any observer runs.
+        let place = Place { state: state.clone(), key, since: now, waits: true };
+        state.emitter.emit(Stage::Arriving, EventKind::Queued);
+        Entry::Waiting(place)
     }
 
-    fn join(&self, now: Instant) -> Option<Option<u64>> {
+    fn join(&self, now: Instant) -> Joined {
         let mut line = lock(&self.line);
-        let joined = line.join(now);
         self.news.store(1, Ordering::Relaxed);
-        match joined {
-            Joined::Waits(key) => Some(Some(key)),
-            Joined::Refused => None,
-        }
+        line.join(now)
     }
 
     fn take_duty(state: &Arc<Self>, now: Instant) -> Option<Duty> {

@@ -210,7 +210,7 @@ async fn an_inner_service_that_fails_when_the_turn_has_come_fails_the_call() {
 
 #[tokio::test(start_paused = true)]
 async fn everybody_gets_through_a_limit_of_one_in_time() {
-    let layer = LoadShedLayer::builder().queue_delay(3600_000 * MS, 7200_000 * MS).build();
+    let layer = LoadShedLayer::builder().queue_delay(3_600_000 * MS, 7_200_000 * MS).build();
     let service = layer.layer(ConcurrencyLimit::new(Mock::new(), 1));
     let calls = (0..24).map(|n| {
         let mut service = service.clone();
