@@ -45,6 +45,8 @@ where
         let task = runtime.spawn(async move {
             // An error is for the next caller to see, who asks an instance of its own.
             let _ = poll_fn(|cx| inner.poll_ready(cx)).await;
+            // First what it was given, so that the next caller finds it.
+            drop(inner);
             duty.done();
         });
         state.driver().replace(task.abort_handle());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::load_shed::state::State;
 
-/// Reads a load shed layer while it is at work. Cheap to clone; keeps no service alive.
+/// Reads a load shed layer while it is at work. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
     state: Arc<State>,

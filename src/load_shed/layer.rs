@@ -221,7 +221,8 @@ impl<M: Mode> Builder<M> {
     /// drives its readiness on; they are let in again as soon as it is ready.
     ///
     /// Asks for an inner service that is `Send + 'static`. The task runs where the call was made,
-    /// ends when the inner service is ready or fails, and with the layer; there is one at most.
+    /// ends when the inner service is ready or fails, and with the layer, its services and handles;
+    /// there is one at most.
     pub fn fail_fast(mut self, after: Duration) -> Builder<Queue<Driven, M::Priority, M::Exempt>> {
         self.config.fail_fast = Some(after);
         self.queued(|Queue { priority, exempt, .. }| Queue {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::task::coop::unconstrained;
+use tokio::task::coop::{has_budget_remaining, unconstrained};
 use tower_service::Service;
 
 use crate::error::Rejectable;
@@ -86,17 +86,27 @@ impl<S: Clone, M> LoadShed<S, M> {
     where
         S: Service<Req>,
     {
-        // Unconstrained: a caller that has used up its share of tokio's time would find every
-        // resource of tokio's pending, and be refused by a service that is idle.
-        let inner = &mut self.inner;
-        let probe = pin!(unconstrained(std::future::poll_fn(|cx| inner.poll_ready(cx))));
-        let readiness = probe.poll(cx);
+        let mut readiness = self.inner.poll_ready(cx);
+        if readiness.is_pending() && !has_budget_remaining() {
+            readiness = self.poll_unconstrained(cx);
+        }
         self.ready = readiness.is_ready();
         if self.ready {
             self.state.inner_ready();
             return readiness;
         }
         self.leave()
+    }
+
+    /// A caller that has used up its share of tokio's time finds every resource of tokio's pending,
+    /// and would be refused by a service that is idle.
+    #[cold]
+    fn poll_unconstrained<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
+    where
+        S: Service<Req>,
+    {
+        let inner = &mut self.inner;
+        pin!(unconstrained(std::future::poll_fn(|cx| inner.poll_ready(cx)))).poll(cx)
     }
 
     #[cold]

@@ -7,15 +7,18 @@ mod queue_delay;
 mod reports;
 mod signals;
 
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use buttress::Reason;
 use buttress::load_shed::LoadShedLayer;
+use tokio::task::coop;
 use tower::limit::ConcurrencyLimit;
 use tower::{Layer, Service};
 
-use crate::support::{Ask, Fault, Hand, Mock, call, poll_once, ready, refusal};
+use crate::support::{
+    Ask, Fault, Hand, Mock, Reply, call, poll_once, ready as made_ready, refusal,
+};
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 
@@ -44,9 +47,9 @@ async fn an_instance_that_was_pending_and_is_ready_when_asked_again_serves() {
     let watch = mock.watch();
     let mut service = LoadShedLayer::new().layer(mock);
     watch.stall();
-    ready(&mut service);
+    made_ready(&mut service);
     watch.unstall();
-    ready(&mut service);
+    made_ready(&mut service);
     service.call(Ask::Answer(1)).await.unwrap();
 }
 
@@ -56,10 +59,10 @@ async fn a_readiness_once_had_stands_and_serves_one_call() {
     let watch = mock.watch();
     let mut service = LoadShedLayer::new().layer(mock);
     for _ in 0..3 {
-        ready(&mut service);
+        made_ready(&mut service);
     }
     watch.stall();
-    ready(&mut service);
+    made_ready(&mut service);
     let mut clone = service.clone();
     service.call(Ask::Answer(1)).await.unwrap();
     refusal(call(&mut service, Ask::Answer(1)).await);
@@ -72,7 +75,7 @@ async fn it_leaves_the_inners_queue_on_pending_by_swapping_in_a_fresh_clone() {
     let watch = mock.watch();
     let mut service = LoadShedLayer::new().layer(mock);
     watch.stall();
-    ready(&mut service);
+    made_ready(&mut service);
     assert_eq!((watch.instances(), watch.alive()), (2, 1), "the first one is gone");
     watch.unstall();
     call(&mut service, Ask::Answer(1)).await.unwrap();
@@ -89,7 +92,7 @@ async fn an_idle_clone_never_strands_a_permit() {
     for round in 0..10 {
         let held = call(&mut busy, Ask::Hold);
         for one in &mut idle {
-            ready(one);
+            made_ready(one);
         }
         refusal(call(&mut idle[round], Ask::Answer(1)).await);
         drop(held);
@@ -105,7 +108,7 @@ async fn towers_layer_strands_it() {
     let service = tower::load_shed::LoadShed::new(ConcurrencyLimit::new(Mock::new(), 1));
     let (mut busy, mut idle) = (service.clone(), service);
     let held = call(&mut busy, Ask::Hold);
-    ready(&mut idle);
+    made_ready(&mut idle);
     drop(held);
     assert!(call(&mut busy, Ask::Answer(1)).await.is_err());
 }
@@ -148,15 +151,36 @@ async fn a_call_without_a_readiness_is_refused() {
     refusal(service.call(Ask::Answer(1)).await);
 }
 
-/// tokio's semaphores are pending for a task that has used up its share of time; that says nothing
-/// of the service.
+/// Ready as tokio's resources are: pending for a task that has used up its share of time.
+#[derive(Clone, Debug)]
+struct Cooperative(Mock);
+
+impl Service<Ask> for Cooperative {
+    type Response = u32;
+    type Error = Fault;
+    type Future = Reply;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        ready!(coop::poll_proceed(cx)).made_progress();
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, ask: Ask) -> Reply {
+        self.0.call(ask)
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_has_used_up_its_share_of_time_is_served() {
-    let mut service = LoadShedLayer::new().layer(ConcurrencyLimit::new(Mock::new(), 1));
+    let mock = Mock::new();
+    let watch = mock.watch();
+    let mut service = LoadShedLayer::new().layer(Cooperative(mock));
+    // Never yields to the runtime.
     for round in 0..1000 {
-        // Not awaited for: this task goes on as if nothing were.
-        let _ = poll_once(&mut Box::pin(tokio::task::consume_budget()));
         let answer = poll_once(&mut call(&mut service, Ask::Answer(1)));
         assert_eq!(answer, Poll::Ready(Ok(1)), "call {round}");
     }
+    assert!(!coop::has_budget_remaining(), "it was used up");
+    watch.stall();
+    refusal(call(&mut service, Ask::Answer(1)).await);
 }
