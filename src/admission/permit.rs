@@ -35,6 +35,12 @@ impl<A: Admitter> Permit<A> {
         Self { held: Some((admitter, ticket)) }
     }
 
+    /// For a call whose end nobody wants to know of.
+    #[inline]
+    pub(crate) fn empty() -> Self {
+        Self { held: None }
+    }
+
     /// Judges with the layer's shared state at hand, then settles. Does nothing the second time.
     ///
     /// The permit is let go only after the verdict: where the judge panics, the call is abandoned.

@@ -8,7 +8,7 @@ use crate::circuit_breaker::CircuitBreaker;
 use crate::error::Lift;
 use crate::hedge::Hedge;
 use crate::http::{BodyTimeout, Holding, Respond};
-use crate::load_shed::Throttle;
+use crate::load_shed::{LoadShed, Throttle};
 use crate::observe::Observed;
 use crate::retry::Retry;
 use crate::timeout::{Deadlined, PropagateDeadline, Timeout};
@@ -31,6 +31,7 @@ pass_the_name_through! {
     Hedge<S, P>,
     Holding<S>,
     Lift<S>,
+    LoadShed<S, M>,
     Observed<S, C>,
     PropagateDeadline<S, D>,
     Respond<S, R>,

@@ -17,7 +17,7 @@ use crate::classify::Class;
 use crate::hedge::{self, Delay};
 #[cfg(feature = "http")]
 use crate::http::BodyTimeoutConfig;
-use crate::load_shed::ThrottleConfig;
+use crate::load_shed::{self, QueueDelay, ThrottleConfig};
 use crate::retry::{self, Backoff, BudgetConfig, Jitter};
 use crate::serde::named::Named;
 use crate::timeout::{self, HeaderFormat};
@@ -221,6 +221,31 @@ enum DelayMirror {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(remote = "load_shed::Config", default = "load_shed::Config::default", deny_unknown_fields)]
+struct LoadShedConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_delay: Option<QueueDelay>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<usize>,
+    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    fail_fast: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    shadow: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "QueueDelay", default = "QueueDelay::default", deny_unknown_fields)]
+struct QueueDelayMirror {
+    #[serde(with = "duration")]
+    target: Duration,
+    #[serde(with = "duration")]
+    interval: Duration,
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(remote = "Backoff", deny_unknown_fields)]
 struct BackoffMirror {
     #[serde(with = "duration")]
@@ -363,6 +388,8 @@ through! {
     RetryConfig for retry::Config as "retry";
     HedgeConfig for hedge::Config as "hedge";
     ThrottleMirror for ThrottleConfig as "throttle";
+    LoadShedConfig for load_shed::Config as "load_shed";
+    QueueDelayMirror for QueueDelay as "";
     BackoffMirror for Backoff as "";
     SlowCallsMirror for SlowCalls as "";
     SnapshotMirror for Snapshot as "snapshot";

@@ -14,7 +14,7 @@ enum Tier {
 /// The place of everything right below `src`. What is not here has no place yet.
 fn tier(module: &str) -> Option<Tier> {
     Some(match module {
-        "time" | "rng" | "sync" | "window" | "backoff" | "config" => Tier::Primitive,
+        "time" | "rng" | "sync" | "window" | "backoff" | "codel" | "config" => Tier::Primitive,
         "rejected" | "error" | "classify" | "admission" | "observe" | "deadline" | "budget"
         | "policy" | "priority" => Tier::Vocabulary,
         "http" | "grpc" | "serde" | "keyed" | "stack" | "sim" | "guide" | "models" | "lib" => {

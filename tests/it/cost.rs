@@ -13,7 +13,7 @@ use buttress::adaptive_limit::{AdaptiveLimitLayer, Algorithm, Ended};
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::hedge::{Delay, HedgeLayer};
-use buttress::load_shed::{PriorityClass, ThrottleLayer};
+use buttress::load_shed::{LoadShedLayer, Priority, PriorityClass, ThrottleLayer};
 use buttress::observe::{Observe, ObserveLayer};
 use buttress::retry::{Budget, Idempotent, Policy, RetryLayer};
 use buttress::timeout::{Deadline, TimeoutLayer};
@@ -81,6 +81,8 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
     let queue = BulkheadLayer::builder(10).queue(5).max_wait(SECOND).observe(observer());
     let limit = || AdaptiveLimitLayer::builder().initial(10).observe(observer());
     let skipping = limit().algorithm(Skipping);
+    let shed = || LoadShedLayer::builder().observe(observer());
+    let ranked = shed().fail_fast(SECOND).signal(|| 0.0).priority(|_: &u32| None::<Priority>);
     let consecutive = breaker().consecutive_failures(5);
     let slow = breaker().slow_calls(SECOND, 0.5);
     vec![
@@ -109,6 +111,9 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
             allocations(hedge().delay(Delay::Fixed(SECOND)).build().layer(base()), true),
         ),
         ("throttle", allocations(throttle.layer(base()), true)),
+        ("load shed", allocations(shed().build().layer(base()), true)),
+        ("load shed with a queue", allocations(shed().queue(5).build().layer(base()), true)),
+        ("load shed by priority", allocations(ranked.build().layer(base()), true)),
         ("the stack", allocations(stack, true)),
     ]
 }
@@ -163,8 +168,8 @@ fn a_successful_call_allocates_nothing_with_metrics_and_a_recorder() {
     metrics::with_local_recorder(&recorder, || {
         assert_none(successes(&buttress::observe::MetricsObserver::new()));
     });
-    // Nineteen layers alone and five in the stack, each call with a counter and a histogram.
-    let calls = u64::from(WARM + 100) * (19 + 5);
+    // Twenty-two layers alone and five in the stack, each call with a counter and a histogram.
+    let calls = u64::from(WARM + 100) * (22 + 5);
     assert_eq!(recorder.counted(), calls, "the recorder saw the calls");
     assert_eq!(recorder.sampled(), calls);
 }
@@ -249,7 +254,11 @@ fn a_refusal_allocates_nothing() {
         .layer(TimeoutLayer::new(SECOND))
         .layer(BulkheadLayer::new(0))
         .service(base());
+    let shed = LoadShedLayer::builder;
     assert_none(vec![
+        ("not ready", allocations(LoadShedLayer::new().layer(Busy), false)),
+        ("not ready, in a full queue", allocations(shed().queue(0).build().layer(Busy), false)),
+        ("a signal", allocations(shed().signal(|| 1.0).build().layer(base()), false)),
         ("bulkhead full", allocations(BulkheadLayer::new(0).layer(base()), false)),
         ("bulkhead and queue full", allocations(queue.layer(base()), false)),
         ("adaptive limit reached", full_limit(AdaptiveLimitLayer::builder())),
@@ -270,6 +279,24 @@ fn full_limit<A: Algorithm>(builder: buttress::adaptive_limit::Builder<A>) -> u6
         layer.layer(service_fn(|_: u32| std::future::pending::<Result<u32, Fault>>()));
     let _held = service.call(7);
     allocations(service, false)
+}
+
+/// Never ready.
+#[derive(Clone, Copy, Debug)]
+struct Busy;
+
+impl Service<u32> for Busy {
+    type Response = u32;
+    type Error = Fault;
+    type Future = Ready<Result<u32, Fault>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        Poll::Pending
+    }
+
+    fn call(&mut self, request: u32) -> Self::Future {
+        inner(request)
+    }
 }
 
 /// A policy for requests whose clones are to be counted.
@@ -377,6 +404,12 @@ fn the_futures_are_as_small_as_documented() {
     assert!(bulkhead <= 32, "bulkhead: {bulkhead}");
     assert!(limit <= 40, "adaptive limit: {limit}");
     assert!(breaker <= 40, "breaker: {breaker}");
+    let shed = LoadShedLayer::new().layer(base()).call(7);
+    let shed = over(size_of_val(&shed));
+    let waiting = LoadShedLayer::builder().queue(1).build().layer(base()).call(7);
+    let waiting = over(size_of_val(&waiting));
+    assert!(shed <= 40, "load shed: {shed}");
+    assert!(waiting <= 184, "load shed with a queue: {waiting}");
     assert!(timeout <= 144, "timeout: {timeout}");
     assert!(throttle <= 40, "throttle: {throttle}");
     assert!(stack <= 256, "stack: {stack}");

@@ -7,7 +7,7 @@ use buttress::bulkhead::{self, BulkheadLayer, QueueOrder};
 use buttress::circuit_breaker::{self, CircuitBreakerLayer, Phase, SlowCalls, Snapshot, Window};
 use buttress::hedge::{self, Delay};
 use buttress::http::BodyTimeoutConfig;
-use buttress::load_shed::{ThrottleConfig, ThrottleLayer};
+use buttress::load_shed::{self, LoadShedLayer, QueueDelay, ThrottleConfig, ThrottleLayer};
 use buttress::retry::{self, Backoff, BudgetConfig, Idempotent, Jitter, RetryLayer};
 use buttress::timeout::{
     self, DeadlineConfig, HeaderFormat, PropagateDeadlineConfig, TimeoutLayer,
@@ -96,6 +96,32 @@ fn an_adaptive_limit_is_read_with_its_range_and_its_queue() {
     let file = from_value(json!({ "min": 0 })).unwrap();
     let error = AdaptiveLimitLayer::from_config(file).unwrap_err();
     assert_eq!(error.to_string(), "adaptive_limit.min is 0, allowed is 1 or more");
+}
+
+#[test]
+fn load_shedding_is_read_with_its_queue_delay() {
+    let mut expected = load_shed::Config::default();
+    expected.queue_delay = Some(QueueDelay { target: 2 * MS, interval: 50 * MS });
+    expected.queue = Some(64);
+    expected.fail_fast = Some(1500 * MS);
+    expected.seed = Some(7);
+    expected.shadow = true;
+    expected.name = Some("front".into());
+    let text = json!({
+        "queue_delay": { "target": "2ms", "interval": "50ms" }, "queue": 64,
+        "fail_fast": "1s 500ms", "seed": 7, "shadow": true, "name": "front",
+    });
+    assert_eq!(from_value::<load_shed::Config>(text.clone()).unwrap(), expected);
+    assert_eq!(to_value(&expected).unwrap(), text);
+    assert_eq!(from_value::<load_shed::Config>(json!({})).unwrap(), load_shed::Config::default());
+    assert_eq!(from_value::<QueueDelay>(json!({})).unwrap(), QueueDelay::default());
+
+    let wrong = |text| from_value::<load_shed::Config>(text).unwrap_err().to_string();
+    let told = wrong(json!({ "queue_delay": { "goal": "5ms" } }));
+    assert!(told.starts_with("load_shed.queue_delay") && told.contains("`goal`"), "{told}");
+    let file = from_value(json!({ "queue_delay": { "target": "100ms" } })).unwrap();
+    let error = LoadShedLayer::from_config(file).unwrap_err();
+    assert_eq!(error.setting(), "load_shed.queue_delay.interval");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //!
 //! A line may except a layer from a group of clauses, for a reason that its documentation gives:
 //! `bare` (asks nothing of the inner service that tower would not), `release` (a drop cuts the
-//! inner future), `events` (tells of calls), `either` (keeps the error type).
+//! inner future), `events` (tells of calls), `either` (keeps the error type), `pending` (`poll_ready`
+//! is pending where the inner service's is).
 
 mod bare;
 mod company;
@@ -19,13 +20,15 @@ use buttress::adaptive_limit::AdaptiveLimitLayer;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::hedge::{Delay, HedgeLayer};
-use buttress::load_shed::{PriorityClass, ThrottleLayer};
+use buttress::load_shed::{LoadShedLayer, Priority, PriorityClass, ThrottleLayer};
 use buttress::observe::ObserveLayer;
 use buttress::retry::{Policy, RetryLayer};
 use buttress::timeout::TimeoutLayer;
 #[cfg(feature = "http")]
 use buttress::timeout::{Deadline, DeadlineLayer, PropagateDeadlineLayer};
 use tower::{Layer, Service};
+
+pub(crate) use outcomes::Subject;
 
 use crate::support::{Ask, Ledger, Mock, ready};
 
@@ -44,6 +47,7 @@ macro_rules! contract {
             unless!(release: [$($($except)+)?] contract!(@release $build););
             unless!(events: [$($($except)+)?] contract!(@events $build););
             unless!(either: [$($($except)+)?] contract!(@either $build););
+            unless!(pending: [$($($except)+)?] contract!(@pending $build););
         }
     };
     (@readiness $build:expr) => {
@@ -53,24 +57,8 @@ macro_rules! contract {
         }
 
         #[tokio::test(start_paused = true)]
-        async fn a_readiness_grant_survives_repeated_poll_ready() {
-            readiness::a_grant_survives_repeated_poll_ready($build);
-        }
-
-        #[tokio::test(start_paused = true)]
-        async fn inner_pending_is_forwarded_with_a_waker_that_wakes() {
-            readiness::pending_is_forwarded_with_a_waker_that_wakes($build);
-            outcomes::pending_is_forwarded_with_a_waker_that_wakes($build);
-        }
-
-        #[tokio::test(start_paused = true)]
         async fn errors_of_poll_ready_pass_untouched() {
             readiness::errors_of_poll_ready_pass_untouched($build);
-        }
-
-        #[tokio::test(start_paused = true)]
-        async fn clones_never_share_readiness() {
-            readiness::clones_never_share_readiness($build);
         }
 
         #[tokio::test(start_paused = true)]
@@ -83,7 +71,41 @@ macro_rules! contract {
             bare::future_traits(&future);
         }
     };
+    (@pending $build:expr) => {
+        #[tokio::test(start_paused = true)]
+        async fn a_readiness_grant_survives_repeated_poll_ready() {
+            readiness::a_grant_survives_repeated_poll_ready($build);
+        }
+
+        #[tokio::test(start_paused = true)]
+        async fn inner_pending_is_forwarded_with_a_waker_that_wakes() {
+            readiness::pending_is_forwarded_with_a_waker_that_wakes($build);
+        }
+
+        #[tokio::test(start_paused = true)]
+        async fn clones_never_share_readiness() {
+            readiness::clones_never_share_readiness($build);
+        }
+
+        #[tokio::test(start_paused = true)]
+        async fn works_around_a_concurrency_limit_of_one() {
+            let ledger = Ledger::default();
+            let mock = Mock::new();
+            let watch = mock.watch();
+            let limit = tower::limit::ConcurrencyLimit::new(mock, 1);
+            let service = made(ledger.clone(), $build).layer(limit);
+            company::hands_on_the_only_permit(&service);
+            company::serves_many(service).await;
+            assert_eq!(watch.most_replies(), 1);
+            ledger.assert_settled();
+        }
+    };
     (@outcomes $build:expr) => {
+        #[tokio::test(start_paused = true)]
+        async fn a_pending_answer_is_forwarded_with_a_waker_that_wakes() {
+            outcomes::pending_is_forwarded_with_a_waker_that_wakes($build);
+        }
+
         #[tokio::test(start_paused = true)]
         async fn errors_and_answers_pass_untouched() {
             outcomes::errors_and_answers_pass_untouched($build).await;
@@ -143,19 +165,6 @@ macro_rules! contract {
         }
 
         #[tokio::test(start_paused = true)]
-        async fn works_around_a_concurrency_limit_of_one() {
-            let ledger = Ledger::default();
-            let mock = Mock::new();
-            let watch = mock.watch();
-            let limit = tower::limit::ConcurrencyLimit::new(mock, 1);
-            let service = made(ledger.clone(), $build).layer(limit);
-            company::hands_on_the_only_permit(&service);
-            company::serves_many(service).await;
-            assert_eq!(watch.most_replies(), 1);
-            ledger.assert_settled();
-        }
-
-        #[tokio::test(start_paused = true)]
         async fn works_in_a_bare_axum_router() {
             let ledger = Ledger::default();
             let stack = tower::ServiceBuilder::new()
@@ -174,6 +183,7 @@ macro_rules! unless {
     (release: [release $($names:ident)*] $($rest:tt)*) => {};
     (events: [events $($names:ident)*] $($rest:tt)*) => {};
     (either: [either $($names:ident)*] $($rest:tt)*) => {};
+    (pending: [pending $($names:ident)*] $($rest:tt)*) => {};
     ($group:ident: [$other:ident $($names:ident)*] $($rest:tt)*) => {
         unless!($group: [$($names)*] $($rest)*);
     };
@@ -286,3 +296,27 @@ contract!(hedge_that_sends_twice, |o| HedgeLayer::builder(Again)
     .build(), except bare);
 contract!(throttle, |o| ThrottleLayer::builder().floor(1000.0).observe(o).build());
 contract!(throttle_in_shadow, |o| ThrottleLayer::builder().shadow().observe(o).build());
+contract!(load_shed, |o| LoadShedLayer::builder().observe(o).build(), except bare pending);
+contract!(load_shed_with_a_signal, |o| LoadShedLayer::builder()
+    .signal(|| 0.0)
+    .observe(o)
+    .build(), except bare pending);
+contract!(load_shed_queue, |o| LoadShedLayer::builder()
+    .queue_delay(HOUR, 2 * HOUR)
+    .observe(o)
+    .build(), except bare pending);
+contract!(load_shed_fail_fast, |o| LoadShedLayer::builder()
+    .fail_fast(HOUR)
+    .observe(o)
+    .build(), except bare pending);
+contract!(load_shed_by_priority, |o| LoadShedLayer::builder()
+    .priority(|_: &_| Some(Priority::new(PriorityClass::Batch)))
+    .exempt(|_: &_| false)
+    .observe(o)
+    .build(), except bare pending);
+contract!(load_shed_in_shadow, |o| LoadShedLayer::builder().shadow().observe(o).build(), except bare);
+contract!(load_shed_queue_in_shadow, |o| LoadShedLayer::builder()
+    .queue(8)
+    .shadow()
+    .observe(o)
+    .build(), except bare);
