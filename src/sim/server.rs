@@ -101,15 +101,26 @@ impl Server {
         self.capacity_of(f64::from(self.workers))
     }
 
-    /// The same with this many workers.
-    pub(super) fn capacity_of(&self, workers: f64) -> f64 {
+    /// The most requests in work that bring it anything: more only make each other slower.
+    #[must_use]
+    pub fn best_concurrency(&self) -> f64 {
+        self.best_of(f64::from(self.workers))
+    }
+
+    /// The same of this many workers.
+    fn best_of(&self, workers: f64) -> f64 {
         // Of sigma and kappa alone: d/dn of n / slowdown(n) = 0.
         let best = if self.coherency > 0.0 {
             ((1.0 - self.contention).max(0.0) / self.coherency).sqrt().max(1.0)
         } else {
             f64::INFINITY
         };
-        let n = workers.min(best);
+        workers.min(best)
+    }
+
+    /// What `workers` of them can answer per second.
+    pub(super) fn capacity_of(&self, workers: f64) -> f64 {
+        let n = self.best_of(workers);
         n / self.slowdown(n) / self.latency.mean().as_secs_f64()
     }
 

@@ -15,12 +15,14 @@ pub(crate) fn workload(seed: u64) -> Workload {
     let network = if rng.random_bool(0.5) { 0.0 } else { work * log_between(rng, 0.1, 8.0) };
     let network = Duration::from_secs_f64(network);
     let load = log_between(rng, 0.5, 5.0);
-    let callers: u32 = if rng.random_bool(0.75) { 1 } else { rng.random_range(2..=8) };
+    // Each has a limit of 1 at least, so there are no more than the server has use for.
+    let most = (server.best_concurrency() / 4.0) as u32;
+    let callers = if rng.random_bool(0.75) { 1 } else { rng.random_range(2..=8) }.min(most.max(1));
     let rate = load * server.capacity();
     let each = Demand::Open(vec![(Duration::ZERO, rate / f64::from(callers))]);
     // Long enough for some ten thousand calls, and for the slow ones to have their turn.
     let alone = work + network.as_secs_f64();
-    let run_for = (20_000.0 / server.capacity()).max(100.0 * alone).clamp(30.0, 120.0);
+    let run_for = (20_000.0 / server.capacity()).max(100.0 * alone).clamp(60.0, 120.0);
     let run_for = Duration::from_secs_f64(run_for);
     let workload = Workload::new(server, load)
         .run_for(run_for)
@@ -50,7 +52,7 @@ fn server(rng: &mut SmallRng) -> Server {
         }
         _ => Latency::exponential(time(mean)),
     };
-    if rng.random_bool(0.2) {
+    if rng.random_bool(0.125) {
         let contention: f64 = rng.random_range(0.0..0.05);
         let coherency = log_between(rng, 2e-4, 5e-3);
         let mut server = Server::universal_scalability(latency, contention, coherency);
@@ -85,7 +87,7 @@ fn step(rng: &mut SmallRng, workload: Workload, rate: f64) -> Workload {
             let mut workload = workload;
             for caller in &mut workload.callers {
                 let (_, before) = caller.network[0];
-                let far = before + workload.deadline / 8;
+                let far = before.mul_f64(factor);
                 caller.network = vec![(Duration::ZERO, before), (third, far), (2 * third, before)];
             }
             workload

@@ -10,13 +10,15 @@ use crate::adaptive_limit::{Ended, Outcome};
 #[derive(Clone, Debug)]
 pub(super) struct Members {
     /// Tells the members of this cohort from those of the ones before it.
-    pub(super) number: u32,
+    number: u32,
     wanted: usize,
+    open: bool,
     /// When each came, until it ends.
     out: Vec<Option<Instant>>,
     opened: Instant,
     last: Instant,
     ended: usize,
+    /// Of these, those without a latency.
     mute: usize,
     samples: f64,
     /// Of the logarithms of the latencies in seconds.
@@ -26,7 +28,7 @@ pub(super) struct Members {
     least_in_flight: usize,
     timeouts: f64,
     overloads: f64,
-    pub(super) pressed: bool,
+    pressed: bool,
 }
 
 /// What a cohort has shown.
@@ -44,8 +46,6 @@ pub(super) struct Shown {
     pub(super) timeouts: f64,
     pub(super) overloads: f64,
     pub(super) pressed: bool,
-    /// From the first call to the end.
-    pub(super) lasted: Duration,
 }
 
 impl Members {
@@ -53,6 +53,7 @@ impl Members {
         Self {
             number: 0,
             wanted: 0,
+            open: false,
             out: Vec::new(),
             opened: now,
             last: now,
@@ -73,7 +74,18 @@ impl Members {
     pub(super) fn open(&mut self, now: Instant, wanted: usize) {
         let mut out = std::mem::take(&mut self.out);
         out.clear();
-        *self = Self { number: self.number.wrapping_add(1), wanted, out, ..Self::new(now) };
+        let number = self.number.wrapping_add(1);
+        *self = Self { number, wanted, open: true, out, ..Self::new(now) };
+    }
+
+    /// Whether members are taken in, or still out.
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Is none of our business any more.
+    pub(super) fn abandon(&mut self) {
+        self.open = false;
     }
 
     /// How many more it takes in.
@@ -81,7 +93,8 @@ impl Members {
         self.wanted - self.out.len()
     }
 
-    pub(super) fn idle_since(&self) -> Instant {
+    /// When one came or ended last.
+    pub(super) fn last_heard(&self) -> Instant {
         self.last
     }
 
@@ -97,15 +110,15 @@ impl Members {
         u64::from(self.number) << 32 | index
     }
 
-    /// The end of a call; `false` if it is a stranger.
+    /// The end of a call; `false` if it is a stranger, which tells only that the limit is pressed.
     pub(super) fn end(&mut self, call: &Ended) -> bool {
         #[allow(clippy::cast_possible_truncation)]
         let (number, index) = ((call.mark >> 32) as u32, call.mark as u32 as usize);
-        if number != self.number {
+        self.pressed |= self.open && call.pressed;
+        if !self.open || number != self.number {
             return false;
         }
-        let Some(Some(_)) = self.out.get(index).copied() else { return false };
-        self.out[index] = None;
+        let Some(Some(_)) = self.out.get_mut(index).map(Option::take) else { return false };
         self.ended += 1;
         self.last = call.now;
         match call.outcome {
@@ -136,18 +149,21 @@ impl Members {
         // Those without a latency tell nothing, so they cannot stand for those who are still out.
         let out = came - self.ended;
         let most = self.room() == 0 && 10 * out <= came - self.mute;
-        most || came >= 8
-            && 2 * self.ended >= came
-            && now.saturating_duration_since(self.opened) >= patience
+        let waited = now.saturating_duration_since(self.opened) >= patience;
+        most || (waited && came >= 8 && 2 * out <= came)
     }
 
-    /// What it has shown. Members that are still out count with the age they have.
-    pub(super) fn show(&mut self, now: Instant) -> Shown {
+    /// What it has shown. Members that are still out count with the age they have, so that the
+    /// slowest are not left out of account.
+    pub(super) fn close(&mut self, now: Instant) -> Shown {
+        self.open = false;
+        for member in 0..self.out.len() {
+            if let Some(since) = self.out[member] {
+                self.sample(now.saturating_duration_since(since));
+            }
+        }
         #[allow(clippy::cast_precision_loss)]
         let members = self.out.len() as f64;
-        for since in std::mem::take(&mut self.out).into_iter().flatten() {
-            self.sample(now.saturating_duration_since(since));
-        }
         let samples = self.samples.max(1.0);
         let g = self.sum / samples;
         #[allow(clippy::cast_precision_loss)]
@@ -162,7 +178,6 @@ impl Members {
             timeouts: self.timeouts,
             overloads: self.overloads,
             pressed: self.pressed,
-            lasted: now.saturating_duration_since(self.opened),
         }
     }
 }

@@ -1,66 +1,217 @@
 //! [`Cohort`]: the default algorithm.
 
+mod baseline;
 mod members;
+mod probes;
+mod reading;
+mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::baseline::{Baseline, Noise};
 use self::members::{Members, Shown};
-use super::{Admitted, Algorithm, Ended, Range};
+use self::probes::{Probe, Probes};
+use self::reading::Reading;
+use self::steps::Steps;
+use crate::adaptive_limit::{Admitted, Algorithm, Ended, Range};
 
-/// The default algorithm.
+/// The default algorithm: keeps a short queue at the service, by Little's law, and distrusts what
+/// it believes about it.
+///
+/// # How it works
+///
+/// Calls are watched in *cohorts* of consecutive ones. A cohort shows how many calls were in flight
+/// as its members came, `n`, and their latency, `R`, as a geometric mean. `R0` is what a call takes
+/// that does not wait: the *baseline*. By Little's law `n * (1 - R0 / R)` of the calls in flight
+/// wait, and this is to be about `1.3 * sqrt(n) + 0.05 * n`: less, and the service runs idle
+/// between calls, more only makes calls slower. Once in a cohort the limit moves towards that. It
+/// grows only if somebody was refused: a limit that holds back nobody has proved nothing.
+///
+/// Everything hangs on the baseline. It falls on statistical evidence, and rises while the limit is
+/// not in use. Under lasting load two experiments keep it true, each a small cohort:
+///
+/// - A *dip*, every few seconds up to a minute, runs at somewhat more than half the concurrency
+///   that does the work, where nobody waits, to see the baseline itself.
+/// - A *test*, when latency stays far above what the limit should have led to: a third of the calls
+///   in flight. If all of `R` is queueing, latency falls with them; if it does not, the service or
+///   the way to it has become slower, and the baseline is wrong, not the limit.
+///
+/// Timeouts and overload answers cut the limit by themselves. After a blackout, in which nearly
+/// all calls time out, it doubles back to where it was.
+///
+/// # What it costs
+///
+/// Two readings of the clock for each member of a cohort. Of the calls under a limit that is not
+/// in use about one in eight is a member, of those under one that is in use about three in four.
+/// Memory for the longest cohort, 2,000 members, is 48 kB at most.
+///
+/// # What it cannot do
+///
+/// To several limits before one server each other's calls look like a slower service. They share it
+/// within a factor of two or so, and not exactly. A server that slows down with every call it has in
+/// work, without a knee, is held at lower concurrency than the one of its best throughput.
+///
+/// Sources: J. D. C. Little, *A Proof for the Queuing Formula L = λW* (1961), for the queue; S. Halfin,
+/// W. Whitt, *Heavy-Traffic Limits for Queues with Many Exponential Servers* (1981), for its square
+/// root. The constants come from the workloads of `cargo run --example simulate -- adaptive`.
 #[derive(Clone, Debug)]
 pub struct Cohort {
-    range: (f64, f64),
-    limit: f64,
+    steps: Steps,
     members: Option<Members>,
-    waiting: bool,
-    state: State,
-    /// Running variance of the logarithm of the latency.
-    variance: Option<f64>,
+    probe: Probe,
+    probes: Probes,
+    noise: Noise,
     baseline: Option<Baseline>,
-    starting: bool,
-    /// How strongly it grows: more while the queue stays empty.
-    thrust: f64,
-    /// Cohorts pressed since the last dip, and how many before the next.
-    pressed: u32,
-    dip_at: Option<Instant>,
-    dip_wait: f64,
-    suspicious: u32,
-    /// Cohorts before latency is tested again.
-    test_pause: u32,
-    test_wait: u32,
-    /// The limit before a blackout.
-    before_blackout: Option<f64>,
-    /// The limit at which overload answers began.
-    overload_level: Option<f64>,
-    low_streak: u32,
-    dip_low: Option<f64>,
-    dip_high: Option<f64>,
+    /// Calls to let pass before the next cohort.
+    gap: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Baseline {
-    g: f64,
-    samples: f64,
-    floor: f64,
-    variance: f64,
-}
+impl Cohort {
+    /// With a limit of 8 to begin with, where none is given.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            steps: Steps::new(),
+            members: None,
+            probe: Probe::None,
+            probes: Probes::new(),
+            noise: Noise::default(),
+            baseline: None,
+            gap: 0,
+        }
+    }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum State {
-    Usual,
-    /// A small cohort at half the concurrency that does the work, to see the baseline.
-    Dip {
-        back: f64,
-    },
-    /// A small cohort at less, to see whether latency answers.
-    Test {
-        back: f64,
-        n: f64,
-        g: f64,
-    },
+    /// What a call takes that does not wait, in seconds; before anything is known, a tenth.
+    fn no_load(&self) -> f64 {
+        self.baseline.map_or(0.1, |baseline| baseline.seconds())
+    }
+
+    /// How many calls the next cohort has.
+    fn wanted(&self) -> usize {
+        let members = match self.probe {
+            Probe::None if self.steps.starting => self.steps.limit.clamp(8.0, 2000.0),
+            // Three times over, but not for more than half a second: slow calls are few.
+            Probe::None => {
+                let times = (0.5 / self.no_load()).clamp(1.0, 3.0);
+                (times * self.steps.limit).clamp(16.0, 2000.0)
+            }
+            Probe::Dip { back } | Probe::Test { back, .. } => {
+                let least = if back < 16.0 { 16.0 } else { 32.0 };
+                (back / 4.0).clamp(least, 250.0)
+            }
+        };
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        return members as usize;
+    }
+
+    /// How long to wait for the last tenth of a cohort.
+    fn patience(&self) -> Duration {
+        Duration::from_secs_f64((10.0 * self.no_load()).clamp(1.0, 10.0))
+    }
+
+    /// A cohort in which nothing happens for so long says nothing about now.
+    fn stale_after(&self) -> Duration {
+        Duration::from_secs_f64((20.0 * self.no_load()).clamp(2.0, 3600.0))
+    }
+
+    fn complete(&mut self, now: Instant) {
+        let Some(members) = &mut self.members else { return };
+        let shown = members.close(now);
+        match std::mem::replace(&mut self.probe, Probe::None) {
+            Probe::None => self.steady(now, &shown),
+            Probe::Dip { back } => {
+                self.steps.set(back);
+                self.dipped(&shown);
+            }
+            Probe::Test { back, n, latency } => self.tested(&shown, back, n, latency),
+        }
+    }
+
+    /// A cohort at the limit itself, or below it where nobody presses.
+    fn steady(&mut self, now: Instant, shown: &Shown) {
+        if shown.samples < 4.0 {
+            self.steps.overloaded(shown);
+            return;
+        }
+        self.noise.follow(shown);
+        let (noise, limit) = (self.noise, self.steps.limit);
+        let baseline = self.baseline.get_or_insert_with(|| Baseline::new(shown));
+        baseline.watch(shown, noise, self.steps.starting, limit);
+        let reading = Reading::new(shown, baseline, noise);
+        if self.steps.overloaded(shown) || self.steps.blacked_out(shown) {
+            return;
+        }
+        if self.probes.wants_test(&reading, self.steps.starting) {
+            let Reading { n, latency, .. } = reading;
+            self.probe = Probe::Test { back: self.steps.limit, n, latency };
+            self.steps.set(n / 3.0);
+            return;
+        }
+        if self.steps.timed_out(shown, &reading) {
+            return;
+        }
+        if self.steps.balance(shown, &reading) {
+            self.probes.forget_suspicion();
+        }
+        if self.steps.starting || self.steps.limit < 2.0 {
+            self.probes.count(shown);
+        } else if self.probes.wants_dip(now, shown, &reading) {
+            self.probe = Probe::Dip { back: self.steps.limit };
+            self.steps.set(0.6 * reading.busy);
+        }
+        let calm = !shown.pressed && reading.queue <= reading.target;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        if calm && self.probe == Probe::None && !self.steps.starting {
+            self.gap = 7 * shown.members as u32;
+        }
+    }
+
+    /// What a dip has shown moves the baseline, or calls for another dip.
+    fn dipped(&mut self, shown: &Shown) {
+        let Some(baseline) = &mut self.baseline else { return };
+        if let Some(urgency) = baseline.dipped(shown, self.noise) {
+            self.probes.again(urgency);
+        }
+    }
+
+    /// If all were queueing, latency would have fallen with the calls in flight, on a line through
+    /// zero. Far above that line it does not answer to us.
+    fn tested(&mut self, shown: &Shown, back: f64, n: f64, latency: f64) {
+        let throughput = n / latency;
+        let line = (shown.n / throughput).max(self.no_load());
+        let above = shown.g - line.ln();
+        let error = self.noise.error(shown.samples, self.baseline.as_ref());
+        if above > 1.5_f64.ln() && above > 2.5 * error {
+            self.baseline = Some(Baseline::new(shown));
+            let busy = throughput * shown.g.exp();
+            self.steps.set(busy + reading::target(busy));
+            self.probes.changed();
+        } else {
+            let busy = (throughput * self.no_load()).max(1.0);
+            self.steps.set((busy + reading::target(busy)).max(0.6 * back).min(back));
+            self.probes.in_vain();
+        }
+    }
+
+    /// Every member of a small cohort is on its way: whoever comes now does not delay it.
+    fn taken_in(&mut self) {
+        if let Probe::Dip { back } | Probe::Test { back, .. } = self.probe {
+            self.steps.set(back);
+        }
+    }
+
+    /// Gives up a cohort that has become stale, and the experiment that it was.
+    fn give_up(&mut self) {
+        self.taken_in();
+        self.probe = Probe::None;
+        if let Some(members) = &mut self.members {
+            members.abandon();
+        }
+    }
 }
 
 impl Default for Cohort {
@@ -69,393 +220,50 @@ impl Default for Cohort {
     }
 }
 
-impl Cohort {
-    /// With its usual parameters.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            range: (1.0, 10_000.0),
-            limit: 1.0,
-            members: None,
-            waiting: false,
-            state: State::Usual,
-            variance: None,
-            baseline: None,
-            starting: true,
-            thrust: 1.0,
-            pressed: 0,
-            dip_at: None,
-            dip_wait: 5.0,
-            suspicious: 0,
-            test_pause: 0,
-            test_wait: 2,
-            before_blackout: None,
-            overload_level: None,
-            low_streak: 0,
-            dip_low: None,
-            dip_high: None,
-        }
-    }
-
-    fn r0(&self) -> f64 {
-        self.baseline.map_or(0.1, |baseline| baseline.g.exp())
-    }
-
-    fn wanted(&self) -> usize {
-        match self.state {
-            State::Usual => {
-                if self.starting {
-                    return self.limit.clamp(8.0, 2000.0) as usize;
-                }
-                ((0.5 / self.r0()).clamp(1.0, 3.0) * self.limit).clamp(16.0, 2000.0) as usize
-            }
-            State::Dip { back } | State::Test { back, .. } => {
-                if back < 16.0 {
-                    16
-                } else {
-                    32
-                }
-            }
-        }
-    }
-
-    fn set(&mut self, limit: f64) {
-        let (min, max) = self.range;
-        self.limit = if limit.is_nan() { min } else { limit.clamp(min, max) };
-    }
-
-    fn complete(&mut self, now: Instant) {
-        let Some(members) = &mut self.members else { return };
-        let shown = members.show(now);
-        self.waiting = false;
-        if shown.samples >= 4.0 && self.state == State::Usual {
-            let v = self.variance.get_or_insert(shown.variance);
-            *v += 0.2 * (shown.variance - *v);
-        }
-        match self.state {
-            State::Usual => self.usual(now, &shown),
-            State::Dip { back } => {
-                self.state = State::Usual;
-                self.set(back);
-                self.dipped(&shown);
-            }
-            State::Test { back, n, g } => {
-                self.state = State::Usual;
-                self.tested(&shown, back, n, g);
-            }
-        }
-    }
-
-    /// The small cohort is on its way: who comes after it does not delay it.
-    fn taken_in(&mut self) {
-        match self.state {
-            State::Usual => {}
-            State::Dip { back } | State::Test { back, .. } => self.set(back),
-        }
-    }
-
-    fn spread_of_one(&self) -> f64 {
-        self.variance.unwrap_or(1.0).max(self.baseline.map_or(0.0, |b| b.variance)).max(1e-4)
-    }
-
-    fn se(&self, samples: f64) -> f64 {
-        (self.spread_of_one() / samples.max(1.0)).sqrt()
-    }
-
-    fn usual(&mut self, now: Instant, shown: &Shown) {
-        if shown.samples < 4.0 {
-            self.drops(shown);
-            return;
-        }
-        let se = self.se(shown.samples);
-        let spread = self.baseline.map_or(se, |b| se.hypot(self.se(b.samples)));
-        let starting = self.starting;
-        match &mut self.baseline {
-            None => {
-                self.baseline = Some(Baseline {
-                    g: shown.g,
-                    samples: shown.samples,
-                    floor: shown.g,
-                    variance: shown.variance,
-                });
-            }
-            Some(baseline) => {
-                let below = (baseline.g - shown.g) / spread;
-                self.low_streak = if below > 3.0 { self.low_streak + 1 } else { 0 };
-                if below > 4.5 || self.low_streak >= 2 {
-                    baseline.g = baseline.g.min(shown.g + 1.0 * se);
-                    baseline.samples = shown.samples;
-                    baseline.variance = shown.variance;
-                    baseline.floor = baseline.floor.min(baseline.g);
-                    self.low_streak = 0;
-                } else if starting && below.abs() < 2.0 {
-                    let weight = shown.samples / (shown.samples + baseline.samples);
-                    baseline.g += weight * (shown.g - baseline.g);
-                    baseline.variance += weight * (shown.variance - baseline.variance);
-                    baseline.samples += shown.samples;
-                    baseline.floor = baseline.g;
-                } else if !shown.pressed && (shown.n < self.limit / 2.0 || below.abs() < 2.0) {
-                    baseline.g += 0.1 * (shown.g - baseline.g);
-                    baseline.variance += 0.1 * (shown.variance - baseline.variance);
-                    baseline.samples = (baseline.samples + shown.samples).min(2000.0);
-                    baseline.floor = baseline.g;
-                }
-            }
-        }
-        let r0 = self.r0();
-        let calmer =
-            self.baseline.map_or(0.0, |b| b.variance - self.variance.unwrap_or(b.variance));
-        let r = (shown.g - 0.35 * calmer.clamp(0.0, 1.5)).exp().max(r0.min(shown.g.exp()));
-        let n = shown.n;
-        let q = (n * (1.0 - r0 / r)).max(0.0);
-        let burst = shown.least < 0.2 * n;
-        let target = target(n) * if burst { 2.0 } else { 1.0 };
-        if self.drops(shown) {
-            return;
-        }
-        if shown.timeouts >= 4.0 && shown.timeouts > 0.3 * shown.members {
-            let sane = if self.starting { 0.25 * self.limit } else { self.limit };
-            self.before_blackout.get_or_insert(sane);
-            self.starting = false;
-            self.set(self.limit * 0.6);
-            return;
-        }
-        // Does latency answer?
-        let allowed = r0 * n / (n - target).max(0.1 * n);
-        if (r / allowed).ln() > 1.2_f64.ln() + 2.0 * spread {
-            self.suspicious += 1;
-        } else {
-            self.suspicious = 0;
-        }
-        if self.test_pause > 0 {
-            self.test_pause -= 1;
-        }
-        if self.suspicious >= 2 && self.test_pause == 0 && n >= 3.0 {
-            self.suspicious = 0;
-            self.state = State::Test { back: self.limit, n, g: shown.g };
-            self.set((n / 3.0).max(1.0));
-            self.starting = false;
-            return;
-        }
-        if shown.timeouts > 0.05 * shown.members && q > target / 2.0 {
-            self.starting = false;
-            self.set(0.85 * self.limit.min(n));
-            return;
-        }
-        if shown.pressed {
-            self.pressed += 1;
-        }
-        let busy = n * r0 / r;
-        let dead = if self.starting || !shown.pressed { 2.0 } else { 0.5 };
-        let excess = q - target - dead * busy * spread;
-        if excess > 0.0 {
-            self.thrust = 1.0;
-            let share = (0.35 + 0.65 * (excess / target)).min(1.0);
-            let from = if self.starting { n } else { self.limit.min(1.5 * n) };
-            self.starting = false;
-            self.before_blackout = None;
-            self.set((from - share * excess).max(0.6 * self.limit.min(2.0 * n)));
-        } else if shown.pressed && q < target {
-            self.grow(q, target);
-        }
-        if self.pressed >= 4
-            && self.dip_at.is_none_or(|at| now >= at)
-            && !self.starting
-            && self.limit >= 2.0
-        {
-            self.pressed = 0;
-            self.dip_at = Some(now + Duration::from_secs_f64(self.dip_wait.max(64.0 * r)));
-            self.dip_wait = (2.0 * self.dip_wait).min(60.0);
-            self.state = State::Dip { back: self.limit };
-            let busy = n * r0 / r;
-            self.set((0.6 * busy).max(1.0));
-        }
-    }
-
-    fn grow(&mut self, q: f64, target: f64) {
-        let limit = self.limit;
-        if let Some(before) = self.before_blackout {
-            if limit * 2.0 >= before {
-                self.before_blackout = None;
-                self.set(before);
-            } else {
-                self.set(limit * 2.0);
-            }
-            return;
-        }
-        if let Some(level) = self.overload_level
-            && limit >= 0.95 * level
-        {
-            self.set(limit * 1.01 + 0.01);
-            self.overload_level = Some(level * 1.01);
-            return;
-        }
-        if self.starting {
-            self.set(limit * 2.0);
-            return;
-        }
-        let room = ((target - q) / target).clamp(0.0, 1.0);
-        let step = target * room * (0.35 + 0.65 * room) * self.thrust;
-        self.thrust = if room > 0.7 { (self.thrust * 1.5).min(4.0) } else { 1.0 };
-        self.set((limit + step).min(1.5 * limit.max(2.0)));
-    }
-
-    fn drops(&mut self, shown: &Shown) -> bool {
-        let share = shown.overloads / shown.members.max(1.0);
-        if shown.overloads >= 3.0 && share > 0.1 {
-            self.overload_level = Some(self.limit.min(shown.n));
-            self.starting = false;
-            self.set(self.limit * (1.0 - share / 2.0));
-            return true;
-        }
-        false
-    }
-
-    fn dipped(&mut self, shown: &Shown) {
-        let se = self.se(shown.samples);
-        let variance = self.spread_of_one();
-        let Some(baseline) = &mut self.baseline else { return };
-        if shown.samples < 8.0 {
-            return;
-        }
-        let spread = se.hypot((variance / baseline.samples).sqrt());
-        let below = (baseline.g - shown.g) / spread;
-        if below > 2.5 {
-            match self.dip_low.take() {
-                None if below < 4.5 => {
-                    self.dip_low = Some(shown.g);
-                    self.dip_at = None;
-                    self.pressed = 4;
-                }
-                other => {
-                    let g = other
-                        .map_or(shown.g + se, |other| other.midpoint(shown.g) + 0.5 * se)
-                        .min(baseline.g);
-                    *baseline = Baseline {
-                        g,
-                        samples: 2.0 * shown.samples,
-                        floor: g.min(baseline.floor),
-                        variance: shown.variance,
-                    };
-                }
-            }
-            return;
-        }
-        self.dip_low = None;
-        if shown.g > baseline.floor + 1.5_f64.ln() {
-            if below < -1.5 {
-                match self.dip_high.take() {
-                    None => {
-                        self.dip_high = Some(shown.g);
-                        self.dip_at = None;
-                        self.pressed = 0;
-                    }
-                    Some(other) => {
-                        let g = other.midpoint(shown.g);
-                        *baseline = Baseline {
-                            g,
-                            samples: 2.0 * shown.samples,
-                            floor: g,
-                            variance: shown.variance,
-                        };
-                    }
-                }
-            }
-        } else {
-            self.dip_high = None;
-            let weight = if (shown.g - baseline.g) / spread > 2.5 {
-                1.0
-            } else {
-                shown.samples / (shown.samples + baseline.samples.min(300.0))
-            };
-            baseline.g += weight * (shown.g - baseline.g);
-            baseline.variance += weight * (shown.variance - baseline.variance);
-            baseline.samples = (baseline.samples + shown.samples).min(2000.0);
-        }
-    }
-
-    fn tested(&mut self, shown: &Shown, back: f64, n1: f64, g1: f64) {
-        self.test_pause = self.test_wait;
-        self.test_wait = (self.test_wait * 2).min(64);
-        let (r1, r2) = (g1.exp(), shown.g.exp());
-        let r0 = self.r0();
-        let x = n1 / r1;
-        let line = (shown.n / x).max(r0);
-        let se = self.se(shown.samples);
-        if r2 > 1.5 * line && (r2 / line).ln() > 2.5 * se {
-            self.baseline = Some(Baseline {
-                g: shown.g,
-                samples: shown.samples,
-                floor: shown.g,
-                variance: shown.variance,
-            });
-            let busy = x * r2;
-            self.set(busy + target(busy));
-            self.dip_wait = 5.0;
-            self.dip_at = None;
-            self.test_wait = 2;
-        } else {
-            let busy = (n1 * r0 / r1).max(1.0);
-            self.set((busy + target(busy)).max(0.6 * back).min(back));
-        }
-    }
-}
-
-fn target(n: f64) -> f64 {
-    1.3 * n.sqrt() + 0.05 * n
-}
-
 impl Algorithm for Cohort {
     fn begin(&mut self, range: Range) {
-        #[allow(clippy::cast_precision_loss)]
-        let bounds = (range.min as f64, range.max as f64);
-        self.range = bounds;
-        self.set(range.initial.map_or(8.0, |n| n as f64));
+        self.steps.begin(range);
     }
 
     fn limit(&self) -> f64 {
-        self.limit
+        self.steps.limit
     }
 
     fn admitted(&mut self, call: &Admitted) -> Option<u64> {
-        let wanted = self.wanted();
-        let target = self.limit;
-        let drained = self.state == State::Usual || call.in_flight as f64 <= target.max(1.0);
-        let stale = Duration::from_secs_f64((20.0 * self.r0()).clamp(2.0, 1e6));
-        let patience = Duration::from_secs_f64((10.0 * self.r0()).clamp(1.0, 10.0));
+        self.gap = 0;
+        let (patience, stale) = (self.patience(), self.stale_after());
         let members = self.members.get_or_insert_with(|| Members::new(call.now));
-        if self.waiting {
-            if call.now.saturating_duration_since(members.idle_since()) > stale {
-                self.waiting = false;
+        if members.is_open() {
+            let idle = call.now.saturating_duration_since(members.last_heard());
+            if idle > stale {
+                self.give_up();
             } else if members.room() > 0 {
                 let mark = members.admit(call.now, call.in_flight);
                 if members.room() == 0 {
                     self.taken_in();
                 }
                 return Some(mark);
-            } else if members.is_complete(call.now, patience) {
-                self.complete(call.now);
-                return None;
             } else {
+                if members.is_complete(call.now, patience) {
+                    self.complete(call.now);
+                }
                 return None;
             }
         }
-        if !drained {
+        // An experiment begins when those of before have left.
+        #[allow(clippy::cast_precision_loss)]
+        if self.probe != Probe::None && call.in_flight as f64 > self.steps.limit {
             return None;
         }
+        let wanted = self.wanted();
         let members = self.members.as_mut()?;
         members.open(call.now, wanted);
-        self.waiting = true;
         Some(members.admit(call.now, call.in_flight))
     }
 
     fn ended(&mut self, call: &Ended) {
-        let patience = Duration::from_secs_f64((10.0 * self.r0()).clamp(1.0, 10.0));
+        let patience = self.patience();
         let Some(members) = &mut self.members else { return };
-        if !self.waiting {
-            return;
-        }
-        members.pressed |= call.pressed;
         if members.end(call) && members.is_complete(call.now, patience) {
             self.complete(call.now);
         }
@@ -463,8 +271,9 @@ impl Algorithm for Cohort {
 
     fn skip(&self) -> u32 {
         match &self.members {
-            Some(members) if self.waiting && members.room() == 0 => 16,
-            _ => 0,
+            // Who comes while the last members are out tells only how late it is.
+            Some(members) if members.is_open() && members.room() == 0 => 16,
+            _ => self.gap,
         }
     }
 }
