@@ -51,6 +51,8 @@ pub(crate) struct Frame {
     pub(crate) top: f64,
     pub(crate) width: f64,
     pub(crate) height: f64,
+    /// How far above the frame its title stands.
+    pub(crate) above: f64,
     pub(crate) x: Axis,
     pub(crate) y: Axis,
 }
@@ -76,7 +78,7 @@ impl Frame {
         writeln!(
             out,
             r#"<text x="{left}" y="{:.1}" font-weight="bold">{}</text>"#,
-            top - 9.0,
+            top - self.above,
             self.title
         )?;
         for (tick, label) in &self.y.ticks {
@@ -112,7 +114,7 @@ impl Frame {
         )
     }
 
-    /// A curve through these points, dotted where it is no more than a few.
+    /// A curve through these points, each with a dot where they are few.
     pub(crate) fn curve(
         &self,
         out: &mut String,

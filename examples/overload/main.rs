@@ -1,5 +1,71 @@
-//! Servers at up to four times their load: naked, with a limit that somebody guessed, and with one
-//! that finds itself.
+//! Servers at up to four times the load that they can carry: naked, with a limit that somebody
+//! guessed, and with one that finds itself.
+//!
+//! ```text
+//! cargo run --release --example overload --features http [-- --seconds 60 --json --plot FILE --check]
+//! ```
+//!
+//! # What runs
+//!
+//! Everything talks HTTP over loopback sockets. Five servers run at once on the same traffic, each
+//! with a load generator of its own, so that whatever else the machine does hits all alike:
+//!
+//! ```text
+//!                        server (axum)
+//!                     ┌────────────────────────────────────────────────┐
+//! load generator ────▶│ limit ─▶ timeout ─▶ handler ─▶ line ─▶ workers │
+//!   200, 400, 800,    │          200 ms                endless    10   │
+//!   1,600, 200 calls/s│                                                │
+//!   250 ms deadline   └────────────────────────────────────────────────┘
+//! ```
+//!
+//! They differ in the limit alone (`server.rs`):
+//!
+//! - **naked** has none;
+//! - **limit 256** is a bulkhead of a size that sounded large enough;
+//! - **limit 20** is one of the right size, by somebody who knew how many workers there are, and
+//!   who comes back whenever that changes;
+//! - **adaptive** is `AdaptiveLimitLayer::new()`;
+//! - **priorities** is the same, and keeps three tenths of itself for the critical tenth of the calls.
+//!
+//! The work of a call takes a worker for 25 ms on average, exponentially distributed. Whatever is
+//! in line gets done, as in every pool of threads: nobody tells it that a caller has gone.
+//!
+//! # What is seen
+//!
+//! Beyond their capacity the naked server and the one with the high limit do nothing of use. They
+//! are as busy as the others, but the line before the workers is longer than anybody's patience,
+//! so all that they do is done for callers who have left. They stay so when the load is half of
+//! what they can carry: first the line has to be worked off. A timeout does not help, since it
+//! shortens nobody's line.
+//!
+//! The adaptive limit serves as many calls at four times the load as at its capacity, hardly
+//! slower than at leisure, and refuses the rest within a millisecond or so. Nobody told it that
+//! there are ten workers: it holds the calls in flight where they keep the workers busy and the
+//! line short. About its figure: at capacity the naked server does a little better than any limit,
+//! since it takes bursts that a limit refuses. In the plot the limit dips now and then for a
+//! moment: it looks at what a call takes where nobody waits.
+//!
+//! # How to read the figures
+//!
+//! - **goodput** counts 2xx answers, read to their end within 250 ms of the time at which the call
+//!   was due, in percent of what the workers could do. Arrivals are open-loop: they never wait for
+//!   answers. A call belongs to the phase in which it was due.
+//! - **p50, p99** are over the calls that were not refused, from the time at which they were due. A
+//!   call without an answer took 250 ms.
+//! - **seconds until 95 % were good** run from the start of the last phase until 95 % of the calls
+//!   of the last second (of a twentieth of the run, if that is shorter) were good, for good.
+//!
+//! # How to make it yours
+//!
+//! `pool.rs` has the workers and their work: put your handler's there. `script.rs` has the loads,
+//! the deadline, and the share of critical calls. `server.rs` has the limits: copy the stack of
+//! `Kind::Adaptive` into your server as it is, there is no number in it but your timeout. That one
+//! should be shorter than your callers' patience: a call whose caller has hung up tells the limit
+//! nothing, a timeout does.
+//!
+//! Up to 1,500 sockets are open at once, both ends of each counted.
+
 mod args;
 mod chart;
 mod check;

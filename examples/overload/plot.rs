@@ -11,7 +11,7 @@ use crate::script::{AFTERWARDS, DEADLINE, Script};
 use crate::server::Kind;
 
 const WIDTH: f64 = 1200.0;
-const HEIGHT: f64 = 990.0;
+const HEIGHT: f64 = 1000.0;
 const LEFT: f64 = 78.0;
 const RIGHT: f64 = 24.0;
 
@@ -70,10 +70,11 @@ fn head(out: &mut String) -> fmt::Result {
 fn against_load(out: &mut String, script: &Script, reports: &[Report]) -> fmt::Result {
     let frame = |place: f64, title: &str, peak, unit| Frame {
         title: title.to_owned(),
-        left: LEFT + place * 382.0,
+        left: LEFT + place * 392.0,
         top: 146.0,
-        width: 334.0,
+        width: 314.0,
         height: 250.0,
+        above: 9.0,
         x: loads(script),
         y: Axis::up_to(peak, unit),
     };
@@ -124,9 +125,11 @@ fn over_time(out: &mut String, script: &Script, runs: &[Run]) -> fmt::Result {
     let frame = |place: f64, title: &str, y| Frame {
         title: title.to_owned(),
         left: LEFT,
-        top: 500.0 + place * 236.0,
+        top: 506.0 + place * 264.0,
         width: WIDTH - LEFT - RIGHT,
         height: 170.0,
+        // The names of the phases stand between.
+        above: 28.0,
         x: seconds(script),
         y,
     };
@@ -177,7 +180,7 @@ fn bands(out: &mut String, frame: &Frame, script: &Script) -> fmt::Result {
             end - x,
             frame.height,
             f64::midpoint(x, end),
-            frame.top - 9.0,
+            frame.top - 8.0,
             phase.name,
         )?;
     }

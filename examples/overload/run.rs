@@ -68,3 +68,35 @@ async fn watch(length: Duration, server: &Server, record: &Record) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plot;
+    use crate::record::Outcome;
+    use crate::report::Report;
+    use crate::script::FOUR_TIMES;
+
+    /// The shortest run there is, over real sockets. What a busy machine can spoil is left to
+    /// `--check`, which is run on the example as it is shipped.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_short_run_accounts_for_every_call() {
+        let script = Script::lasting(Duration::from_secs(5));
+        let runs = all(&script, &records()).await.unwrap();
+        let traffic = arrivals(&script, SEED).len();
+        let reports = Kind::ALL.iter().zip(&runs);
+        let reports: Vec<_> = reports.map(|(kind, run)| Report::new(*kind, &script, run)).collect();
+        for (run, report) in runs.iter().zip(&reports) {
+            assert_eq!(run.notes.calls.len(), traffic);
+            assert_eq!(report.phases.iter().map(|phase| phase.offered).sum::<usize>(), traffic);
+            let is_adaptive = matches!(report.kind, Kind::Adaptive | Kind::Priorities);
+            assert_eq!(run.notes.limits.is_empty(), !is_adaptive);
+            let refused = report.phases[FOUR_TIMES].refused;
+            assert_eq!(refused == 0, report.kind == Kind::Naked, "{refused} by {:?}", report.kind);
+            let is_good = |outcome| outcome == Outcome::Good;
+            assert!(run.notes.calls.iter().any(|call| is_good(call.outcome)));
+        }
+        let plot = plot::render(&script, &runs, &reports).unwrap();
+        assert!(!plot.contains("NaN") && !plot.contains("inf"), "{plot}");
+    }
+}
