@@ -156,12 +156,7 @@ impl Frame {
 
     pub(crate) fn note(&self, out: &mut String, (x, y): (f64, f64), text: &str) -> fmt::Result {
         let (x, y) = (self.x_of(x), self.y_of(y));
-        writeln!(
-            out,
-            r##"<text x="{:.1}" y="{:.1}" font-size="12">{text}</text>"##,
-            x + 6.0,
-            y - 5.0
-        )
+        writeln!(out, r#"<text x="{:.1}" y="{:.1}" font-size="12">{text}</text>"#, x + 6.0, y - 5.0)
     }
 }
 

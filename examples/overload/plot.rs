@@ -37,8 +37,8 @@ pub(crate) fn render(
 fn head(out: &mut String) -> fmt::Result {
     writeln!(
         out,
-        r##"<text x="{LEFT}" y="36" font-size="21" font-weight="bold">Five servers at up to four times the load that they can carry</text>
-<text x="{LEFT}" y="60" fill="{GREY}">Each has {WORKERS} workers, who can do {CAPACITY} calls a second. An answer is good within {} ms; a tenth of the calls are critical.</text>"##,
+        r#"<text x="{LEFT}" y="36" font-size="21" font-weight="bold">Five servers at up to four times the load that they can carry</text>
+<text x="{LEFT}" y="60" fill="{GREY}">Each has {WORKERS} workers, who can do {CAPACITY} calls a second. An answer is good within {} ms; a tenth of the calls are critical.</text>"#,
         DEADLINE.as_millis()
     )?;
     let mut x = LEFT;
@@ -174,8 +174,8 @@ fn bands(out: &mut String, frame: &Frame, script: &Script) -> fmt::Result {
         };
         writeln!(
             out,
-            r##"<rect x="{x:.1}" y="{}" width="{:.1}" height="{}" fill="{fill}"/>
-<text x="{:.1}" y="{:.1}" text-anchor="middle" font-weight="bold" fill="{GREY}">load {}</text>"##,
+            r#"<rect x="{x:.1}" y="{}" width="{:.1}" height="{}" fill="{fill}"/>
+<text x="{:.1}" y="{:.1}" text-anchor="middle" font-weight="bold" fill="{GREY}">load {}</text>"#,
             frame.top,
             end - x,
             frame.height,

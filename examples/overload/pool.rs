@@ -12,14 +12,13 @@ use tokio::time::{Instant, sleep};
 /// Calls that are worked on at once; the rest stand in line.
 pub(crate) const WORKERS: u32 = 10;
 
-/// How long a call takes a worker, on average: 24 ms of work, drawn from an exponential
+/// How long a call takes a worker, in ms on average: 24 of work, drawn from an exponential
 /// distribution, and about one more until the timer that stands for it has fired.
-const WORK: Duration = Duration::from_millis(24);
-const TIMER: Duration = Duration::from_millis(1);
+const WORK: u32 = 24;
+const TIMER: u32 = 1;
 
 /// Calls a second that the workers can do, and no more.
-pub(crate) const CAPACITY: f64 =
-    WORKERS as f64 * 1000.0 / (WORK.as_millis() + TIMER.as_millis()) as f64;
+pub(crate) const CAPACITY: f64 = WORKERS as f64 * 1000.0 / (WORK + TIMER) as f64;
 
 /// A pool of workers. Whatever it has taken in it does: a thread cannot be stopped, and nobody
 /// tells it that a caller has gone.
@@ -55,7 +54,7 @@ impl Pool {
 
     fn draw(&self) -> Duration {
         let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
-        WORK.mul_f64(-(1.0 - chance.random::<f64>()).ln())
+        Duration::from_millis(WORK.into()).mul_f64(-(1.0 - chance.random::<f64>()).ln())
     }
 
     /// Calls a second that the workers could do, by the time that they took for those they did.

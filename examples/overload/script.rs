@@ -29,7 +29,7 @@ impl Phase {
     }
 
     pub(crate) fn length(&self) -> Duration {
-        self.end - self.start
+        self.end.saturating_sub(self.start)
     }
 }
 
