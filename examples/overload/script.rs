@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::pool::CAPACITY;
 
-/// An answer is of use for this long after its call was due. Then the load generator hangs up.
+/// An answer is of use for this long after its call was due. Then nobody waits for it.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(250);
 
 /// The share of the calls that matter most.

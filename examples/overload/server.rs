@@ -21,8 +21,8 @@ use tower::ServiceBuilder;
 
 use crate::pool::Pool;
 
-/// What a server gives a call. Less than the caller's own patience: a caller who has hung up ends
-/// the call before its timeout does, and an abandoned call tells a limit nothing.
+/// What a server gives a call. Less than the caller's own patience: where a caller hangs up first,
+/// the call is abandoned, and tells a limit nothing.
 const TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What stands before the routes of a server.
