@@ -42,8 +42,8 @@
 //! The adaptive limit serves as many calls at four times the load as at its capacity, hardly
 //! slower than at leisure, and refuses the rest within a millisecond or so. Nobody told it that
 //! there are ten workers: it holds the calls in flight where they keep the workers busy and the
-//! line short. About its figure: at capacity the naked server does a little better than any limit,
-//! since it takes bursts that a limit refuses. In the plot the limit dips now and then for a
+//! line short. Right at capacity the naked server may do a little better than any limit, since it
+//! takes bursts that a limit refuses; or worse, once its line has grown. In the plot the limit dips now and then for a
 //! moment: it looks at what a call takes where nobody waits.
 //!
 //! # How to read the figures
