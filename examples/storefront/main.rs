@@ -20,10 +20,11 @@
 //! ```
 //!
 //! Two storefronts run at once, on the same traffic and through the same script. They differ in
-//! one thing: how they call payments. The naked one does it as people write it, with a timeout of
-//! 125 ms and three retries at once. In the protected one the calls pass the layers of `stack.rs`:
-//! a retry with a budget, a circuit breaker, a bulkhead and a timeout. Their refusals reach the
-//! customer as problem documents.
+//! what `stack.rs` puts around their handlers. The naked one calls payments as people write it,
+//! with a timeout of 125 ms and three retries at once. In the protected one these calls pass a
+//! retry with a budget, a circuit breaker, a bulkhead and a timeout, and before each of its own
+//! routes stands an adaptive limit: a call that its workers could not serve in time is refused
+//! before it takes one. All refusals reach the customer as problem documents.
 //!
 //! Payments has 10 workers of 30 ms a call, so three quarters of it are in use while all is well,
 //! and one call in fifty fails even then. Whatever it has begun, or has in line, it does, since
@@ -69,8 +70,9 @@
 //!
 //! What each layer is for shows in the phase that needs it. The retry hides the one call in fifty
 //! that fails by chance. While payments is slow, the bulkhead lets through what payments can
-//! carry, and answers the rest at once. While it fails, hangs or refuses, the breaker keeps the
-//! calls away, and the timeout ends the few that probe.
+//! carry, and answers the rest at once; the adaptive limit of `/checkout` finds that it is slow
+//! too, and turns away many of them before they take a worker. While it fails, hangs or refuses,
+//! the breaker keeps the calls away, and the timeout ends the few that probe.
 
 mod args;
 mod check;

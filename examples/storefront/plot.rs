@@ -164,7 +164,7 @@ fn head(out: &mut String) -> fmt::Result {
     writeln!(
         out,
         r##"<text x="{LEFT}" y="36" font-size="21" font-weight="bold">The same traffic and the same trouble, without and with buttress</text>
-<text x="{LEFT}" y="60" fill="#495057">Two storefronts, each with its own payments service. Naked: three retries at once. Protected: retry with a budget, circuit breaker, bulkhead, timeout.</text>"##
+<text x="{LEFT}" y="60" fill="#495057">Naked: three retries at once. Protected: an adaptive limit before each route; toward payments retry with a budget, circuit breaker, bulkhead, timeout.</text>"##
     )?;
     for (x, colour, width, label) in
         [(LEFT, NAKED, 5.0, "naked"), (LEFT + 110.0, PROTECTED, 2.5, "protected by buttress")]

@@ -11,7 +11,7 @@ use tower::BoxError;
 
 use crate::record::{Notes, Record};
 use crate::script::{Arrival, Route, Script, arrivals};
-use crate::shop::{self, Dependency, Shop};
+use crate::shop::{self, Dependency, Front, Shop};
 use crate::upstream::{Capacity, Upstream};
 use crate::{load, stack};
 
@@ -60,7 +60,11 @@ async fn storefront(
     let payments = Upstream::start(Route::Checkout, payments(script), SEED, record.clone())?;
     let catalog = Upstream::start(Route::Catalog, catalog(), SEED, record.clone())?;
     let client = shop::client(Route::Checkout, record.clone());
-    let service = if protect { stack::protected(client) } else { stack::naive(client) };
+    let (service, front): (_, Front) = if protect {
+        (stack::protected(client), stack::limited)
+    } else {
+        (stack::naive(client), |_, route| route)
+    };
     let to_payments = Dependency {
         method: Method::POST,
         uri: format!("http://{}/payments", payments.address()).parse()?,
@@ -71,7 +75,7 @@ async fn storefront(
         uri: format!("http://{}/catalog", catalog.address()).parse()?,
         service: stack::plain(shop::client(Route::Catalog, record.clone())),
     };
-    let shop = Shop::open(name, to_payments, to_catalog, recorder).await?;
+    let shop = Shop::open(name, to_payments, to_catalog, front, recorder).await?;
     tokio::join!(
         load::generate(traffic, shop.address, &record),
         direct(script, &payments, &record),

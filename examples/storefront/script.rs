@@ -106,6 +106,10 @@ pub(crate) enum Route {
 impl Route {
     pub(crate) const ALL: [Self; 2] = [Self::Checkout, Self::Catalog];
 
+    pub(crate) fn name(self) -> &'static str {
+        &self.path()[1..]
+    }
+
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Checkout => "/checkout",

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use buttress::Rejected;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, Uri};
@@ -35,6 +35,9 @@ pub(crate) const WORKERS: usize = 40;
 /// How a handler calls a service behind the storefront.
 pub(crate) type Outbound = BoxCloneSyncService<Request<Full<Bytes>>, Response<Body>, BoxError>;
 
+/// What stands before a route, and before its workers.
+pub(crate) type Front = fn(Route, MethodRouter) -> MethodRouter;
+
 /// A running storefront.
 #[derive(Debug)]
 pub(crate) struct Shop {
@@ -48,6 +51,7 @@ impl Shop {
         name: &'static str,
         payments: Dependency,
         catalog: Dependency,
+        front: Front,
         recorder: PrometheusHandle,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -55,11 +59,13 @@ impl Shop {
         let workers = Arc::new(Semaphore::new(WORKERS));
         let pool = workers.clone();
         let metrics = async move || scrape(&recorder, name, &pool);
+        let at_work = from_fn_with_state(workers.clone(), on_a_worker);
+        let checkout = post(ask).with_state(payments).layer(at_work.clone());
+        let catalog = get(ask).with_state(catalog).layer(at_work);
         let app = Router::new()
-            .route(Route::Checkout.path(), post(ask).with_state(payments))
-            .route(Route::Catalog.path(), get(ask).with_state(catalog))
-            .layer(from_fn_with_state(workers.clone(), on_a_worker))
-            // Added below the layer: a scrape must not wait for a worker.
+            .route(Route::Checkout.path(), front(Route::Checkout, checkout))
+            .route(Route::Catalog.path(), front(Route::Catalog, catalog))
+            // No worker: a scrape must not wait for one, nor for a limit.
             .route("/metrics", get(metrics));
         let server = tokio::spawn(axum::serve(listener, app).into_future());
         Ok(Self { address, workers, server })

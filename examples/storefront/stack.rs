@@ -1,8 +1,11 @@
-//! The calls to the services behind the storefront: plain, as people write them, and protected.
+//! The calls to the services behind the storefront: plain, as people write them, and protected; and
+//! what protects the storefront itself.
 
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::routing::MethodRouter;
+use buttress::adaptive_limit::AdaptiveLimitLayer;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::http::{RetryPolicy, Statuses, respond};
@@ -18,6 +21,7 @@ use tokio::time::timeout;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 
+use crate::script::Route;
 use crate::shop::Outbound;
 
 /// Calls the service with nothing in between.
@@ -112,4 +116,25 @@ where
     BoxCloneSyncService::new(
         payments.map_response(|answer| answer.map(Body::new)).map_err(BoxError::from),
     )
+}
+
+/// Puts a limit before a route of the storefront's own, and before its workers: whom they cannot
+/// serve in time is told at once, and stands in nobody's way.
+///
+/// A limit for each route: a checkout takes ten times as long as a look at the catalog, and a share
+/// of the two that changes would look to a common limit like a service that does.
+pub(crate) fn limited(route: Route, handler: MethodRouter) -> MethodRouter {
+    let metrics = MetricsObserver::new();
+    let limit = AdaptiveLimitLayer::builder()
+        .name(route.name())
+        // What a layer within has refused says nothing about the storefront.
+        .classify(Statuses)
+        .observe(metrics.clone())
+        .build();
+    // Shorter than the customer's 500 ms: of one who has hung up the limit learns nothing.
+    let timeout = TimeoutLayer::builder(Duration::from_millis(475))
+        .name(route.name())
+        .observe(metrics)
+        .build();
+    handler.layer(respond(ServiceBuilder::new().layer(limit).layer(timeout)))
 }
