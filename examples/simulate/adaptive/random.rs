@@ -55,11 +55,10 @@ fn server(rng: &mut SmallRng) -> Server {
         let coherency = log_between(rng, 2e-4, 5e-3);
         let mut server = Server::universal_scalability(latency, contention, coherency);
         // As every server it has a pool of threads, here one that is too large by far.
-        server.workers = (4.0 * ((1.0 - contention) / coherency).sqrt()) as u32;
+        server.workers = whole(4.0 * ((1.0 - contention) / coherency).sqrt());
         return server;
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    Server::workers(log_between(rng, 2.0, 200.0) as u32, latency)
+    Server::workers(whole(log_between(rng, 2.0, 200.0)), latency)
 }
 
 /// Something changes after a third of the run, and is as before after two thirds of it; or not.
@@ -92,6 +91,11 @@ fn step(rng: &mut SmallRng, workload: Workload, rate: f64) -> Workload {
         }
         _ => workload,
     }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some hundreds")]
+fn whole(number: f64) -> u32 {
+    number as u32
 }
 
 /// Every order of magnitude is as likely as any other.

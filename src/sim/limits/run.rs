@@ -131,7 +131,7 @@ impl<'a> Run<'a> {
         };
         Self {
             workload,
-            start: Instant::now(),
+            start: crate::time::now(),
             now: 0.0,
             end: nanos(workload.run_for),
             deadline: nanos(workload.deadline),
