@@ -23,7 +23,7 @@ pub(super) struct Pass {
 
 impl Gate {
     pub(super) fn new(mut algorithm: Box<dyn Algorithm>) -> Self {
-        algorithm.begin(Range { min: 1, max: MAX, initial: None });
+        algorithm.begin(Range::new(1, MAX));
         let mut gate = Self { algorithm, limit: 1, in_flight: 0, skip: 0, pressed: false };
         gate.follow();
         gate
@@ -33,7 +33,11 @@ impl Gate {
         self.limit
     }
 
-    pub(super) fn has_room(&self) -> bool {
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    fn has_room(&self) -> bool {
         self.in_flight < self.limit
     }
 
@@ -48,7 +52,7 @@ impl Gate {
             self.skip -= 1;
             return Some(Pass { mark: None });
         }
-        let mark = self.algorithm.admitted(&Admitted { now, in_flight: self.in_flight });
+        let mark = self.algorithm.admitted(&Admitted::new(now, self.in_flight));
         self.follow();
         Some(Pass { mark })
     }
@@ -57,7 +61,8 @@ impl Gate {
         self.in_flight -= 1;
         if let Some(mark) = pass.mark {
             let (in_flight, pressed) = (self.in_flight, std::mem::take(&mut self.pressed));
-            self.algorithm.ended(&Ended { now, latency, outcome, in_flight, pressed, mark });
+            let call = Ended { in_flight, pressed, mark, ..Ended::new(now, latency, outcome) };
+            self.algorithm.ended(&call);
             self.follow();
         }
     }
