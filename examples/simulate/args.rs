@@ -189,13 +189,13 @@ fn of_adaptive(mut args: impl Iterator<Item = String>) -> Result<Command, BadArg
             }
         }
     }
-    one_plot(&options, seeds.as_ref())?;
+    go_together(&options, seeds.as_ref())?;
     options.seeds = seeds.unwrap_or(options.seeds);
     Ok(Command::Adaptive(options))
 }
 
-/// What does not go together.
-fn one_plot(options: &adaptive::Options, seeds: Option<&Range<u64>>) -> Result<(), BadArgument> {
+/// Whether they do: the first that do not are told.
+fn go_together(options: &adaptive::Options, seeds: Option<&Range<u64>>) -> Result<(), BadArgument> {
     let several = seeds.is_some_and(|seeds| seeds.end - seeds.start > 1);
     let bad = if options.random.is_some() && options.row.is_some() {
         "--random and --row: workloads that are drawn are no rows"

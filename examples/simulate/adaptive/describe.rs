@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use buttress::sim::limits::{Demand, Workload};
-use buttress::sim::{Latency, Server};
+use buttress::sim::{FaultKind, Latency, Server};
 
 /// The server, the network, the load, the callers, what goes wrong, and how long it all lasts.
 pub(crate) fn describe(workload: &Workload) -> String {
@@ -28,10 +28,22 @@ pub(crate) fn describe(workload: &Workload) -> String {
     }
     for fault in &workload.faults.0 {
         let until = fault.until().as_secs_f64();
-        words.push(format!("{} {:.0}-{until:.0} s", fault.kind, fault.from.as_secs_f64()));
+        let from = fault.from.as_secs_f64();
+        words.push(format!("{} {from:.0}-{until:.0} s", kind(fault.kind)));
     }
     words.push(format!("{:.0} s", workload.run_for.as_secs_f64()));
     words.join(", ")
+}
+
+/// Two digits are enough.
+fn kind(kind: FaultKind) -> String {
+    match kind {
+        FaultKind::Slow { factor } => format!("{factor:.2} times slower"),
+        FaultKind::LoseWorkers { share } => {
+            format!("without {:.0} % of its workers", share * 100.0)
+        }
+        other => other.to_string(),
+    }
 }
 
 fn server(server: &Server) -> String {
@@ -79,7 +91,7 @@ mod tests {
         assert_eq!(
             describe(&workload),
             "4 workers exponential 20 ms, network 5.0 ms -> 50 ms, load 1.00 -> 2.00, 2 callers, \
-             2 times slower 20-30 s, 30 s"
+             2.00 times slower 20-30 s, 30 s"
         );
     }
 }

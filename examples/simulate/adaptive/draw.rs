@@ -82,11 +82,13 @@ fn limits(trial: &Trial, oracle: &Oracle) -> Vec<Curve> {
 fn goodputs(trial: &Trial, oracle: &Oracle, end: f64) -> Vec<Curve> {
     let bin = BIN.as_secs_f64();
     let points = |trial: &Trial| {
-        (0_u32..)
-            .map(|n| n * BIN)
-            .take_while(|from| (*from + BIN).as_secs_f64() <= end)
-            .map(|from| (from.as_secs_f64() + bin / 2.0, trial.goodput_between(from, from + BIN)))
-            .collect()
+        let begins = (0_u32..).map(|n| n * BIN).take_while(|at| at.as_secs_f64() + bin <= end);
+        let mut points = Points::new();
+        for from in begins {
+            let goodput = trial.goodput_between(from, from + BIN);
+            points.push((from.as_secs_f64() + bin / 2.0, goodput));
+        }
+        points
     };
     vec![
         Curve { colour: CALLERS[0], dashed: false, points: points(trial) },

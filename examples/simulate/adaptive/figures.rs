@@ -47,6 +47,7 @@ pub(crate) struct Figures {
 
 /// Which of the figures are not as asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "one for each figure")]
 pub(crate) struct Misses {
     pub(crate) goodput: bool,
     pub(crate) p99: bool,
@@ -62,9 +63,11 @@ impl Asked {
     pub(crate) fn misses(&self, figures: &Figures) -> Misses {
         let within = self.back.as_ref().map_or(f64::INFINITY, |back| back.within.as_secs_f64());
         let least = self.jain.map_or(0.0, |(least, _)| least);
+        // What is no number is not as asked.
+        let (enough, fast) = (figures.goodput >= self.goodput, figures.p99 <= self.p99);
         Misses {
-            goodput: !(figures.goodput >= self.goodput),
-            p99: !(figures.p99 <= self.p99),
+            goodput: !enough,
+            p99: !fast,
             back: figures.back.is_some_and(|back| back > within),
             jain: figures.jain.is_some_and(|jain| jain < least),
         }

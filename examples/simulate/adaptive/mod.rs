@@ -83,7 +83,7 @@ pub(crate) fn run(options: &Options) -> Result<bool, BoxError> {
     let outcomes = try_all(&cells, &candidates);
     let by_row: Vec<_> = rows.iter().zip(outcomes.chunks(cells.len() / rows.len())).collect();
     if options.json {
-        say(&table::json(&by_row, &candidates))?;
+        say(&table::json(&by_row, &candidates)?)?;
     } else {
         say(&table::render(&by_row, &candidates)?)?;
     }

@@ -166,11 +166,11 @@ fn shared() -> Vec<Row> {
             .map(|n| Caller::new(each(4)).network(ms(2)).joins(secs(if n < 2 { 0 } else { 15 })))
             .collect(),
     );
-    let far = among([2, 2, 40, 40].map(|way| Caller::new(each(4)).network(ms(way))).into());
+    let apart = among([2, 2, 40, 40].map(|way| Caller::new(each(4)).network(ms(way))).into());
     vec![
         fair("4 limiters", alike(4), secs(5)),
         fair("16 limiters", alike(16), secs(5)),
         fair("4 limiters, two join late", late, secs(25)),
-        fair("4 limiters, network 2/2/40/40", far.deadline(ms(500)), secs(5)),
+        fair("4 limiters, network 2/2/40/40", apart.deadline(ms(500)), secs(5)),
     ]
 }

@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options, candidates: &[Candidate]) -> Result<bool, B
         .collect();
     let outcomes = try_all(&cells, candidates);
     if options.json {
-        say(&json(&drawn, &outcomes, candidates))?;
+        say(&json(&drawn, &outcomes, candidates)?)?;
     } else {
         say(&render(&drawn, &outcomes, candidates)?)?;
     }
@@ -109,16 +109,20 @@ fn render(
 }
 
 /// Each workload and candidate as a line of JSON.
-fn json(cells: &[(u64, Workload)], outcomes: &[Outcome], candidates: &[Candidate]) -> String {
+fn json(
+    cells: &[(u64, Workload)],
+    outcomes: &[Outcome],
+    candidates: &[Candidate],
+) -> Result<String, fmt::Error> {
     let mut out = String::new();
     for ((_, workload), outcome) in cells.iter().zip(outcomes) {
         for (candidate, figures) in candidates.iter().zip(&outcome.figures) {
             let mut line = object(candidate, outcome, figures);
             line["workload"] = describe(workload).into();
-            out += &format!("{line}\n");
+            writeln!(out, "{line}")?;
         }
     }
-    out
+    Ok(out)
 }
 
 #[cfg(test)]

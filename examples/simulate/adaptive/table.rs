@@ -37,22 +37,12 @@ pub(crate) fn render(rows: &[Tried], candidates: &[Candidate]) -> Result<String,
     )?;
     writeln!(
         out,
-        "  {:<31}{:>7}{:>23}{:>24}{:>15}{:>20}\n  {:<31}{:>7}{}{}{}{}",
-        "",
-        "oracle",
-        "goodput ",
-        "p99 ",
-        "back ",
-        "Jain ",
-        "",
-        "limit",
-        "   asked   worst   mean",
-        "    asked   worst   mean",
-        "  asked  worst",
-        "  asked  worst  mean",
+        "  {0:<31} oracle                goodput                     p99           back                Jain\n  \
+           {0:<31}  limit   asked   worst   mean    asked   worst   mean  asked  worst  asked  worst  mean",
+        ""
     )?;
     for row in rows {
-        line(&mut out, row)?;
+        writeln!(out, "{}", line(row)?)?;
     }
     let met = rows.iter().filter(|row| !misses(row, 0).any()).count();
     writeln!(out, "\n{first} meets {met} of {} rows with every seed.", rows.len())?;
@@ -63,7 +53,8 @@ pub(crate) fn render(rows: &[Tried], candidates: &[Candidate]) -> Result<String,
 }
 
 /// One row of the first candidate.
-fn line(out: &mut String, tried: &Tried) -> fmt::Result {
+fn line(tried: &Tried) -> Result<String, fmt::Error> {
+    let out = &mut String::new();
     let (row, outcomes) = tried;
     let all = figures(outcomes, 0);
     let (worst, mean, misses) = (Figures::worst(&all), Figures::mean(&all), misses(tried, 0));
@@ -98,7 +89,7 @@ fn line(out: &mut String, tried: &Tried) -> fmt::Result {
         let (jain, mean) = (down(jain, 2), down(mean, 2));
         write!(out, "{asked:>7.2}{jain:>7.2}{}{mean:>5.2}", mark(misses.jain))?;
     }
-    writeln!(out)
+    Ok(out.trim_end().to_owned())
 }
 
 /// Of each candidate: how much of the oracle's goodput it has, and how many rows it meets.
@@ -109,8 +100,8 @@ fn in_short(out: &mut String, rows: &[Tried], candidates: &[Candidate]) -> fmt::
     writeln!(
         out,
         "\nAll, each in its default configuration, by the mean of their share of the best goodput.\n\n\
-         {:<38}{:>6}{:>8}{:>8}{:>8}{:>10}  {}",
-        "", "mean", "worst", "goodput", "p99 met", "all met", "worst row"
+         {:<38}{:>6}{:>8}{:>8}{:>8}{:>10}  worst row",
+        "", "mean", "worst", "goodput", "p99 met", "all met"
     )?;
     for Short { name, mean, worst, goodput, p99, met, worst_row } in lines {
         let of = rows.len();
@@ -160,7 +151,7 @@ impl Short {
 }
 
 /// Each row, seed and candidate as a line of JSON. A time that is never is null.
-pub(crate) fn json(rows: &[Tried], candidates: &[Candidate]) -> String {
+pub(crate) fn json(rows: &[Tried], candidates: &[Candidate]) -> Result<String, fmt::Error> {
     let mut out = String::new();
     for (row, outcomes) in rows {
         for outcome in *outcomes {
@@ -168,11 +159,11 @@ pub(crate) fn json(rows: &[Tried], candidates: &[Candidate]) -> String {
                 let mut line = object(candidate, outcome, figures);
                 line["row"] = row.name.into();
                 line["met"] = (!row.asked.misses(figures).any()).into();
-                out += &format!("{line}\n");
+                writeln!(out, "{line}")?;
             }
         }
     }
-    out
+    Ok(out)
 }
 
 pub(crate) fn object(candidate: &Candidate, outcome: &Outcome, figures: &Figures) -> Value {
@@ -252,7 +243,7 @@ mod tests {
     #[test]
     fn a_line_of_json_has_what_was_asked_for_alone() {
         let row = &rows::rows()[0];
-        let text = json(&[(row, &[outcome(7, &[0.9])])], &algorithms::all()[..1]);
+        let text = json(&[(row, &[outcome(7, &[0.9])])], &algorithms::all()[..1]).unwrap();
         let line: Value = serde_json::from_str(text.trim_end()).unwrap();
         assert_eq!(line["row"], "M/M/32 load 0.5");
         assert_eq!((&line["seed"], &line["met"]), (&json!(7), &json!(false)));

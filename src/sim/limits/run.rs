@@ -332,7 +332,7 @@ impl<'a> Run<'a> {
             // Behind those who wait already.
             Demand::Waiting(_) => self.sides[side].waiting += 1,
             Demand::Returning(_, pause) => {
-                self.agenda.enter(self.now + nanos(pause), What::Ask(side))
+                self.agenda.enter(self.now + nanos(pause), What::Ask(side));
             }
         }
         self.let_in(side);

@@ -109,7 +109,7 @@ fn the_network_adds_its_round_trip_and_nothing_else() {
     // Those on their way at a change have half of each.
     assert!(near > 9000 && far > 9000 && beside > 9000, "{near} {far} {beside}");
     assert!(near + far + beside > seen.len() * 98 / 100);
-    assert_eq!(trial.ends().answered as usize, seen.len());
+    assert_eq!(trial.ends().answered, seen.len() as u64);
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn fast_errors_take_the_round_trip_and_no_work() {
     let failed: Vec<_> = seen.iter().filter(|(_, outcome)| *outcome == Outcome::Unknown).collect();
     assert!(failed.iter().all(|(latency, _)| latency.abs_diff(ms(4)) < ms(1) / 1000));
     let ends = trial.ends();
-    assert_eq!(ends.failed as usize, failed.len());
+    assert_eq!(ends.failed, failed.len() as u64);
     close("their share", ends.failed as f64 / ends.admitted() as f64, 0.8, 0.02);
     // Three times too much, and a fifth of it is work.
     close("goodput", trial.goodput(), 60.0, 0.05);

@@ -132,11 +132,12 @@ impl Trial {
         tolerance: f64,
     ) -> Option<Duration> {
         let second = Duration::from_secs(1);
-        (0..)
-            .map(|slices| from + slices * Self::SLICE)
-            .take_while(|at| *at + second <= until)
-            .find(|at| self.goodput_between(*at, *at + second) >= (1.0 - tolerance) * rate)
-            .map(|at| at - from)
+        let spare = until.checked_sub(from)?.checked_sub(second)?;
+        let slices = u32::try_from(slice(spare)).unwrap_or(u32::MAX);
+        (0..=slices).map(|slices| slices * Self::SLICE).find(|after| {
+            let begin = from + *after;
+            self.goodput_between(begin, begin + second) >= (1.0 - tolerance) * rate
+        })
     }
 }
 

@@ -24,7 +24,7 @@ impl Workload {
             let says = if known { fault.nonsense()? } else { other() };
             Some(found(format!("faults[{index}]"))(says))
         });
-        let own = || self.nonsense().map(|(place, says)| found(place.to_owned())(says.to_owned()));
+        let own = || self.nonsense().map(|(place, says)| found(place.to_owned())(says));
         match server.or(callers).or(faults).or_else(own) {
             Some(error) => Err(error),
             None => Ok(()),
