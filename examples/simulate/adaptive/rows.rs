@@ -174,3 +174,23 @@ fn shared() -> Vec<Row> {
         fair("4 limiters, network 2/2/40/40", apart.deadline(ms(500)), secs(5)),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_can_be_meant_and_has_a_name_of_its_own() {
+        let rows = rows();
+        for row in &rows {
+            assert_eq!(row.workload.validate(), Ok(()), "{}", row.name);
+            assert_eq!(chosen(Some(row.name)).len(), 1, "{}", row.name);
+            for (from, until) in row.asked.back.iter().flat_map(|back| &back.phases) {
+                assert!(from < until && *until <= row.workload.run_for, "{}", row.name);
+            }
+            assert_eq!(row.asked.jain.is_some(), row.workload.callers.len() > 1, "{}", row.name);
+        }
+        assert_eq!(chosen(Some("M/M/32")).len(), 5);
+        assert_eq!(chosen(None).len(), rows.len());
+    }
+}
