@@ -75,3 +75,67 @@ impl Gate {
         self.skip = self.algorithm.skip();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What it was shown: calls in flight at each admission, `pressed` and mark at each end.
+    #[derive(Debug, Default)]
+    struct Shown {
+        admitted: Vec<usize>,
+        ended: Vec<(bool, u64)>,
+    }
+
+    /// Two at once, and of three calls one is enough.
+    struct Two(Arc<Mutex<Shown>>);
+
+    impl Algorithm for Two {
+        fn limit(&self) -> f64 {
+            2.9
+        }
+
+        fn admitted(&mut self, call: &Admitted) -> Option<u64> {
+            let mut shown = self.0.lock().unwrap();
+            shown.admitted.push(call.in_flight);
+            Some(shown.admitted.len() as u64)
+        }
+
+        fn ended(&mut self, call: &Ended) {
+            self.0.lock().unwrap().ended.push((call.pressed, call.mark));
+        }
+
+        fn skip(&self) -> u32 {
+            2
+        }
+    }
+
+    #[test]
+    fn skipped_calls_are_not_shown_and_a_refusal_ends_the_skipping() {
+        let shown = Arc::new(Mutex::new(Shown::default()));
+        let mut gate = Gate::new(Box::new(Two(Arc::clone(&shown))));
+        let now = crate::time::now();
+        assert_eq!(gate.limit(), 2, "rounded down");
+        let end = |gate: &mut Gate, pass| gate.leave(pass, now, Duration::ZERO, Outcome::Answered);
+        // Two are skipped, the third is shown, and its end.
+        for _ in 0..3 {
+            let pass = gate.try_enter(now).unwrap();
+            end(&mut gate, pass);
+        }
+        assert_eq!(shown.lock().unwrap().admitted, [1]);
+        assert_eq!(shown.lock().unwrap().ended, [(false, 1)]);
+
+        let [first, second] = [gate.try_enter(now), gate.try_enter(now)].map(Option::unwrap);
+        assert!(gate.try_enter(now).is_none(), "a third");
+        assert_eq!(gate.in_flight(), 2);
+        end(&mut gate, first);
+        let third = gate.try_enter(now).unwrap();
+        assert_eq!(shown.lock().unwrap().admitted, [1, 2], "the first after a refusal");
+        end(&mut gate, third);
+        end(&mut gate, second);
+        assert_eq!(shown.lock().unwrap().ended, [(false, 1), (true, 2)]);
+        assert_eq!(gate.in_flight(), 0);
+    }
+}

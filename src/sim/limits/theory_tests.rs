@@ -315,3 +315,44 @@ fn a_server_whose_line_is_full_says_so() {
     let turned_away = seen.iter().filter(|(_, outcome)| *outcome == Outcome::Overloaded);
     assert_eq!(turned_away.count() as u64, ends.overloaded);
 }
+
+#[test]
+fn who_is_never_answered_times_out() {
+    let on = Workload::SERVER;
+    let all = |faults: Faults| {
+        let server = Server::workers(10, Latency::fixed(ms(10)));
+        let workload = Workload::new(server, 0.2).deadline(ms(30)).faults(faults).run_for(secs(10));
+        with_limit(&workload, 100)
+    };
+    let (second, rest) = (secs(1), secs(9));
+    for faults in [
+        Faults::new().silence(on, second, rest),
+        Faults::new().partition(on, second, rest),
+        Faults::new().lose_replies(on, 1.0, second, rest),
+    ] {
+        let trial = all(faults);
+        let ends = trial.ends();
+        assert!(trial.goodput_between(ms(0), second) > 150.0);
+        assert!(trial.goodput_between(ms(1100), secs(10)) < 1e-9, "{ends:?}");
+        assert!(ends.timed_out > 1500 && ends.failed == 0, "{ends:?}");
+    }
+    let ends = all(Faults::new().lose_replies(on, 0.5, ms(0), secs(10))).ends();
+    close("half of them", ends.timed_out as f64 / ends.admitted() as f64, 0.5, 0.06);
+    let ends = all(Faults::new().crash(on, second, rest)).ends();
+    assert!(ends.failed > 1500 && ends.timed_out == 0, "who is down says so: {ends:?}");
+}
+
+#[test]
+fn work_whose_caller_has_gone_is_done_or_stops() {
+    // One in two takes longer than anybody waits.
+    let server = Server::workers(4, Latency::bimodal(ms(10), ms(1000), 0.5));
+    let goodput = |cancellation| {
+        let server = server.clone().cancellation(cancellation);
+        let workload = Workload::new(server, 4.0).deadline(ms(40)).run_for(secs(60));
+        with_limit(&workload, 4).goodput()
+    };
+    // Each of the four: 10 ms that are good, 40 ms until it is stopped.
+    close("it stops", goodput(Cancellation::Stops), 4.0 / 0.050, 0.7);
+    let done = goodput(Cancellation::Ignored);
+    assert!(done < 12.0, "the workers are at it for a second each: {done}");
+}
