@@ -89,7 +89,7 @@ mod tests {
         ended: Vec<(bool, u64)>,
     }
 
-    /// Two at once, and of three calls one is enough.
+    /// Two at once, and of five calls one is enough.
     struct Two(Arc<Mutex<Shown>>);
 
     impl Algorithm for Two {
@@ -108,7 +108,7 @@ mod tests {
         }
 
         fn skip(&self) -> u32 {
-            2
+            4
         }
     }
 
@@ -119,8 +119,8 @@ mod tests {
         let now = crate::time::now();
         assert_eq!(gate.limit(), 2, "rounded down");
         let end = |gate: &mut Gate, pass| gate.leave(pass, now, Duration::ZERO, Outcome::Answered);
-        // Two are skipped, the third is shown, and its end.
-        for _ in 0..3 {
+        // Four are skipped, the fifth is shown, and its end.
+        for _ in 0..5 {
             let pass = gate.try_enter(now).unwrap();
             end(&mut gate, pass);
         }

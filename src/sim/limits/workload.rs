@@ -270,6 +270,21 @@ mod tests {
     }
 
     #[test]
+    fn a_step_that_changes_nothing_moves_no_arrival() {
+        let secs = Duration::from_secs;
+        let arrivals = |steps: Vec<_>| {
+            let (caller, mut rng) = (Caller::new(Demand::Open(steps)), Rng::new(Some(9)));
+            let next = |at: &f64| caller.next_arrival(*at, &mut rng);
+            std::iter::successors(Some(0.0), next).take(100).collect::<Vec<f64>>()
+        };
+        let plain = arrivals(vec![(secs(0), 1.0)]);
+        let stepped = arrivals((0..100).map(|at| (secs(at), 1.0)).collect());
+        for (plain, stepped) in plain.iter().zip(&stepped) {
+            assert!((plain - stepped).abs() < 1000.0, "{plain} and {stepped} ns");
+        }
+    }
+
+    #[test]
     fn the_deadline_of_a_mean_without_end_does_not_overflow() {
         let endless = Server::workers(1, Latency::pareto(SECOND, 0.5));
         assert_eq!(Workload::new(endless, 1.0).network(SECOND).deadline, Duration::MAX);
