@@ -4,6 +4,7 @@
 //! cargo run --release --example simulate --all-features -- slow --stack naive --plot naive.svg
 //! cargo run --release --example simulate --all-features -- slow --stack full --seeds 0..64
 //! cargo run --release --example simulate --all-features -- map --plot map.svg
+//! cargo run --release --example simulate --all-features -- adaptive
 //! ```
 //!
 //! `--help` says what else there is, `list` names the scenarios and the stacks.
@@ -20,12 +21,18 @@
 //! more than 1. That is a metastable failure (Bronson et al., "Metastable Failures in Distributed
 //! Systems", `HotOS` 2021), and `map` draws where it begins.
 //!
+//! # Adaptive limits
+//!
+//! `adaptive` is about one layer alone: it tries the limits of `adaptive_limit`, and those of other
+//! projects, on the workloads of `adaptive/rows.rs`, beside the best static limit for each.
+//!
 //! # How to make it yours
 //!
 //! `scenario.rs` holds the plans: servers, clients, faults. `--show-plan` prints one as JSON, and
 //! `--plan FILE` runs such a file. `stack.rs` holds the stacks, with the layers as they are used in
 //! production; put your own there. The rest prints.
 
+mod adaptive;
 mod args;
 mod map;
 mod parallel;
@@ -53,6 +60,7 @@ fn main() -> ExitCode {
         Ok(Command::Help) => say(args::HELP).map(|()| true),
         Ok(Command::List) => list().map(|()| true),
         Ok(Command::Throughput) => throughput::measure().map(|()| true),
+        Ok(Command::Adaptive(options)) => adaptive::run(&options),
         Ok(Command::Map(options)) => map::draw(&options).map(|()| true),
         Ok(Command::Run(options)) => run(&options),
         Err(bad) => {

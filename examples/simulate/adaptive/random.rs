@@ -57,11 +57,10 @@ fn server(rng: &mut SmallRng) -> Server {
         let coherency = log_between(rng, 2e-4, 5e-3);
         let mut server = Server::universal_scalability(latency, contention, coherency);
         // As every server it has a pool of threads, here one that is too large by far.
-        server.workers = (4.0 * ((1.0 - contention) / coherency).sqrt()) as u32;
+        server.workers = whole(4.0 * ((1.0 - contention) / coherency).sqrt());
         return server;
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    Server::workers(log_between(rng, 2.0, 200.0) as u32, latency)
+    Server::workers(whole(log_between(rng, 2.0, 200.0)), latency)
 }
 
 /// Something changes after a third of the run, and is as before after two thirds of it; or not.
@@ -96,7 +95,33 @@ fn step(rng: &mut SmallRng, workload: Workload, rate: f64) -> Workload {
     }
 }
 
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some hundreds")]
+fn whole(number: f64) -> u32 {
+    number as u32
+}
+
 /// Every order of magnitude is as likely as any other.
 fn log_between(rng: &mut SmallRng, low: f64, high: f64) -> f64 {
     rng.random_range(low.ln()..high.ln()).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_can_be_meant_each_is_another_and_a_seed_gives_the_same_again() {
+        let all: Vec<_> = (0..500).map(workload).collect();
+        for (seed, drawn) in (0..).zip(&all) {
+            assert_eq!(drawn.validate(), Ok(()), "{drawn:?}");
+            assert_eq!(*drawn, workload(seed));
+            assert!(drawn.run_for >= Duration::from_secs(30));
+        }
+        assert!(all.windows(2).all(|pair| pair[0] != pair[1]));
+        let share = |of: fn(&Workload) -> bool| all.iter().filter(|drawn| of(drawn)).count();
+        assert!((80..170).contains(&share(|drawn| drawn.callers.len() > 1)), "one in four");
+        assert!((60..140).contains(&share(|drawn| drawn.server.coherency > 0.0)), "one in five");
+        assert!((200..300).contains(&share(|drawn| drawn.callers[0].network[0].1.is_zero())));
+        assert!(share(|drawn| !drawn.faults.0.is_empty()) > 80);
+    }
 }

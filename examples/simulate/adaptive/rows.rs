@@ -5,23 +5,23 @@ use std::time::Duration;
 use buttress::sim::limits::{Caller, Demand, Workload};
 use buttress::sim::{Faults, Latency, Server};
 
+use crate::adaptive::figures::{Asked, Back};
+
 /// One row of the table.
+#[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) workload: Workload,
-    /// The least share of the oracle's goodput, and the most times its 99th percentile.
-    pub(crate) goodput: f64,
-    pub(crate) p99: f64,
-    /// When something changed, and how soon after that all must be well again.
-    pub(crate) back: Option<Back>,
-    /// How evenly several callers must fare, and from when on.
-    pub(crate) jain: Option<(f64, Duration)>,
+    pub(crate) asked: Asked,
 }
 
-/// Phases, and how long after the begin of each the goodput must be back.
-pub(crate) struct Back {
-    pub(crate) phases: Vec<(Duration, Duration)>,
-    pub(crate) within: Duration,
+/// Those whose name contains this; one of just this name, alone.
+pub(crate) fn chosen(part: Option<&str>) -> Vec<Row> {
+    let mut rows = rows();
+    let Some(part) = part else { return rows };
+    let exact = rows.iter().any(|row| row.name == part);
+    rows.retain(|row| if exact { row.name == part } else { row.name.contains(part) });
+    rows
 }
 
 const fn ms(ms: u64) -> Duration {
@@ -32,6 +32,7 @@ const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
+/// All of them.
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = steady();
     rows.extend(heavy());
@@ -43,7 +44,7 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 fn row(name: &'static str, workload: Workload, goodput: f64, p99: f64) -> Row {
-    Row { name, workload, goodput, p99, back: None, jain: None }
+    Row { name, workload, asked: Asked::new(goodput, p99) }
 }
 
 fn mm32() -> Server {
@@ -93,9 +94,10 @@ fn heavy() -> Vec<Row> {
 }
 
 fn changing() -> Vec<Row> {
-    let back = |times: &[u64], within| {
+    let back = |times: &[u64], within, mut row: Row| {
         let phases = times.windows(2).map(|two| (secs(two[0]), secs(two[1]))).collect();
-        Some(Back { phases, within: secs(within) })
+        row.asked.back = Some(Back { phases, within: secs(within) });
+        row
     };
     let wide = Server::workers(64, Latency::exponential(ms(10)));
     let on = Workload::SERVER;
@@ -104,14 +106,13 @@ fn changing() -> Vec<Row> {
         .faults(Faults::new().lose_workers(on, 0.75, secs(20), secs(20)));
     let slower = usual(1.3).faults(Faults::new().slow(on, 4.0, secs(20), secs(20)));
     let mut network = Workload::new(mm32(), 1.5).network(ms(10));
-    network.callers[0].network =
-        vec![(secs(0), ms(10)), (secs(20), ms(50)), (secs(40), ms(10))];
+    network.callers[0].network = vec![(secs(0), ms(10)), (secs(20), ms(50)), (secs(40), ms(10))];
     let frozen = usual(1.2).faults(Faults::new().pause(on, secs(20), secs(3)));
     vec![
-        Row { back: back(&[20, 40, 60], 2), ..row("capacity 64 -> 16 -> 64", capacity, 0.98, 1.2) },
-        Row { back: back(&[20, 40, 60], 2), ..row("service x4 and back", slower, 0.98, 1.2) },
-        Row { back: back(&[20, 40], 3), ..row("network 10 -> 50 -> 10", network, 0.97, 2.0) },
-        Row { back: back(&[23, 60], 2), ..row("frozen for 3 s load 1.2", frozen, 0.97, 1.2) },
+        back(&[20, 40, 60], 2, row("capacity 64 -> 16 -> 64", capacity, 0.98, 1.2)),
+        back(&[20, 40, 60], 2, row("service x4 and back", slower, 0.98, 1.2)),
+        back(&[20, 40], 3, row("network 10 -> 50 -> 10", network, 0.97, 2.0)),
+        back(&[23, 60], 2, row("frozen for 3 s load 1.2", frozen, 0.97, 1.2)),
     ]
 }
 
@@ -151,21 +152,45 @@ fn errors() -> Vec<Row> {
 
 fn shared() -> Vec<Row> {
     let server = Server::workers(64, Latency::exponential(ms(10)));
-    let fair = |name, workload, from| Row {
-        jain: Some((0.7, from)),
-        ..row(name, workload, 0.98, 2.0)
+    let fair = |name, workload, from| {
+        let mut row = row(name, workload, 0.98, 2.0);
+        row.asked.jain = Some((0.7, from));
+        row
     };
-    let among = |callers: Vec<Caller>| Workload::new(server.clone(), 2.0).network(ms(2)).callers(callers);
+    let among =
+        |callers: Vec<Caller>| Workload::new(server.clone(), 2.0).network(ms(2)).callers(callers);
     let each = |n: u32| Demand::Open(vec![(secs(0), 2.0 * server.capacity() / f64::from(n))]);
     let alike = |n: u32| among((0..n).map(|_| Caller::new(each(n)).network(ms(2))).collect());
     let late = among(
-        (0..4).map(|n| Caller::new(each(4)).network(ms(2)).joins(secs(if n < 2 { 0 } else { 15 }))).collect(),
+        (0..4)
+            .map(|n| Caller::new(each(4)).network(ms(2)).joins(secs(if n < 2 { 0 } else { 15 })))
+            .collect(),
     );
-    let far = among([2, 2, 40, 40].map(|way| Caller::new(each(4)).network(ms(way))).into());
+    let apart = among([2, 2, 40, 40].map(|way| Caller::new(each(4)).network(ms(way))).into());
     vec![
         fair("4 limiters", alike(4), secs(5)),
         fair("16 limiters", alike(16), secs(5)),
         fair("4 limiters, two join late", late, secs(25)),
-        fair("4 limiters, network 2/2/40/40", far.deadline(ms(500)), secs(5)),
+        fair("4 limiters, network 2/2/40/40", apart.deadline(ms(500)), secs(5)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_can_be_meant_and_has_a_name_of_its_own() {
+        let rows = rows();
+        for row in &rows {
+            assert_eq!(row.workload.validate(), Ok(()), "{}", row.name);
+            assert_eq!(chosen(Some(row.name)).len(), 1, "{}", row.name);
+            for (from, until) in row.asked.back.iter().flat_map(|back| &back.phases) {
+                assert!(from < until && *until <= row.workload.run_for, "{}", row.name);
+            }
+            assert_eq!(row.asked.jain.is_some(), row.workload.callers.len() > 1, "{}", row.name);
+        }
+        assert_eq!(chosen(Some("M/M/32")).len(), 5);
+        assert_eq!(chosen(None).len(), rows.len());
+    }
 }

@@ -23,7 +23,7 @@ pub(super) struct Pass {
 
 impl Gate {
     pub(super) fn new(mut algorithm: Box<dyn Algorithm>) -> Self {
-        algorithm.begin(Range { min: 1, max: MAX, initial: None });
+        algorithm.begin(Range::new(1, MAX));
         let mut gate = Self { algorithm, limit: 1, in_flight: 0, skip: 0, pressed: false };
         gate.follow();
         gate
@@ -33,7 +33,11 @@ impl Gate {
         self.limit
     }
 
-    pub(super) fn has_room(&self) -> bool {
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    fn has_room(&self) -> bool {
         self.in_flight < self.limit
     }
 
@@ -48,7 +52,7 @@ impl Gate {
             self.skip -= 1;
             return Some(Pass { mark: None });
         }
-        let mark = self.algorithm.admitted(&Admitted { now, in_flight: self.in_flight });
+        let mark = self.algorithm.admitted(&Admitted::new(now, self.in_flight));
         self.follow();
         Some(Pass { mark })
     }
@@ -57,7 +61,8 @@ impl Gate {
         self.in_flight -= 1;
         if let Some(mark) = pass.mark {
             let (in_flight, pressed) = (self.in_flight, std::mem::take(&mut self.pressed));
-            self.algorithm.ended(&Ended { now, latency, outcome, in_flight, pressed, mark });
+            let call = Ended { in_flight, pressed, mark, ..Ended::new(now, latency, outcome) };
+            self.algorithm.ended(&call);
             self.follow();
         }
     }
@@ -68,5 +73,69 @@ impl Gate {
         let limit = self.algorithm.limit() as usize;
         self.limit = limit.clamp(1, MAX);
         self.skip = self.algorithm.skip();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What it was shown: calls in flight at each admission, `pressed` and mark at each end.
+    #[derive(Debug, Default)]
+    struct Shown {
+        admitted: Vec<usize>,
+        ended: Vec<(bool, u64)>,
+    }
+
+    /// Two at once, and of five calls one is enough.
+    struct Two(Arc<Mutex<Shown>>);
+
+    impl Algorithm for Two {
+        fn limit(&self) -> f64 {
+            2.9
+        }
+
+        fn admitted(&mut self, call: &Admitted) -> Option<u64> {
+            let mut shown = self.0.lock().unwrap();
+            shown.admitted.push(call.in_flight);
+            Some(shown.admitted.len() as u64)
+        }
+
+        fn ended(&mut self, call: &Ended) {
+            self.0.lock().unwrap().ended.push((call.pressed, call.mark));
+        }
+
+        fn skip(&self) -> u32 {
+            4
+        }
+    }
+
+    #[test]
+    fn skipped_calls_are_not_shown_and_a_refusal_ends_the_skipping() {
+        let shown = Arc::new(Mutex::new(Shown::default()));
+        let mut gate = Gate::new(Box::new(Two(Arc::clone(&shown))));
+        let now = crate::time::now();
+        assert_eq!(gate.limit(), 2, "rounded down");
+        let end = |gate: &mut Gate, pass| gate.leave(pass, now, Duration::ZERO, Outcome::Answered);
+        // Four are skipped, the fifth is shown, and its end.
+        for _ in 0..5 {
+            let pass = gate.try_enter(now).unwrap();
+            end(&mut gate, pass);
+        }
+        assert_eq!(shown.lock().unwrap().admitted, [1]);
+        assert_eq!(shown.lock().unwrap().ended, [(false, 1)]);
+
+        let [first, second] = [gate.try_enter(now), gate.try_enter(now)].map(Option::unwrap);
+        assert!(gate.try_enter(now).is_none(), "a third");
+        assert_eq!(gate.in_flight(), 2);
+        end(&mut gate, first);
+        let third = gate.try_enter(now).unwrap();
+        assert_eq!(shown.lock().unwrap().admitted, [1, 2], "the first after a refusal");
+        end(&mut gate, third);
+        end(&mut gate, second);
+        assert_eq!(shown.lock().unwrap().ended, [(false, 1), (true, 2)]);
+        assert_eq!(gate.in_flight(), 0);
     }
 }

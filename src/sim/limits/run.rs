@@ -6,33 +6,47 @@
 //! lines that the layer puts before it. That the layer does the same in a [`Sim`](crate::sim::Sim)
 //! is tested.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::event::{Agenda, Reply, What, nanos, span};
 use super::gate::{Gate, Pass};
 use super::trial::Trial;
-use super::workload::{self, Caller, Demand, Workload};
+use super::workload::{Caller, Demand, Workload};
 use crate::adaptive_limit::{Algorithm, Outcome};
 use crate::rng::Rng;
 use crate::sim::faults::Condition;
-use crate::sim::latency::exponential;
+use crate::sim::host::cut;
 use crate::sim::server::Cancellation;
 use crate::sim::station::{Done, Job, Refused, Station, Ticket};
 
 impl Workload {
     /// Takes the callers, each with the algorithm that `algorithm` makes for it, through the
-    /// workload. The same seed brings the same requests, and the same work of the server for them.
+    /// workload; it is handed the caller's index. The same seed brings the same requests whatever
+    /// the limit, and with the same algorithm the same run, call by call.
+    ///
+    /// Each algorithm begins as in a layer without settings: any limit from 1 to 10 000, none to
+    /// begin with.
+    ///
+    /// # Panics
+    ///
+    /// If the workload cannot be meant ([`Workload::validate`]), and where the algorithm panics.
     #[must_use]
     pub fn run(&self, seed: u64, algorithm: impl FnMut(usize) -> Box<dyn Algorithm>) -> Trial {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
         let mut run = Run::new(self, seed, algorithm);
         run.begin();
         while run.step() {}
         run.trial
     }
 }
+
+/// How long a client waits at least between two calls.
+const AT_LEAST: Duration = Duration::from_millis(1);
 
 struct Run<'a> {
     workload: &'a Workload,
@@ -44,12 +58,13 @@ struct Run<'a> {
     station: Station,
     ended: Vec<(Ticket, Done)>,
     sides: Vec<Side<'a>>,
-    events: BinaryHeap<Reverse<Event>>,
-    scheduled: u64,
+    agenda: Agenda,
     calls: Vec<Call>,
     free: Vec<u32>,
     /// All callers wait equally long, so their deadlines come in the order of the calls.
     deadlines: VecDeque<(f64, u32, u64)>,
+    /// Which replies get lost.
+    wire: Rng,
     admitted: u64,
     slice: f64,
     trial: Trial,
@@ -78,32 +93,6 @@ struct Call {
     lost: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Event {
-    at: f64,
-    order: u64,
-    what: What,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum What {
-    /// A caller asks.
-    Ask(usize),
-    /// A request reaches the server.
-    Reach(u32),
-    /// An answer reaches its caller.
-    Answer(u32, Reply),
-    /// Faults begin or end.
-    Change,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Reply {
-    Good,
-    Overloaded,
-    Failed,
-}
-
 impl<'a> Run<'a> {
     fn new(
         workload: &'a Workload,
@@ -120,29 +109,22 @@ impl<'a> Run<'a> {
             waiting: 0,
         };
         let sides: Vec<_> = workload.callers.iter().enumerate().map(side).collect();
-        let slices = nanos(workload.run_for) / nanos(Trial::SLICE);
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let trial = Trial {
-            run_for: workload.run_for,
-            good: vec![vec![0; slices.ceil() as usize]; sides.len()],
-            latencies: Vec::new(),
-            limits: vec![Vec::new(); sides.len()],
-            refused: 0,
-        };
+        let wire = Rng::new(Some(seeds.bits()));
+        let trial = Trial::new(workload.run_for, sides.len());
         Self {
             workload,
-            start: Instant::now(),
+            start: crate::time::now(),
             now: 0.0,
             end: nanos(workload.run_for),
             deadline: nanos(workload.deadline),
             station,
             ended: Vec::new(),
             sides,
-            events: BinaryHeap::new(),
-            scheduled: 0,
+            agenda: Agenda::new(nanos(workload.run_for)),
             calls: Vec::new(),
             free: Vec::new(),
             deadlines: VecDeque::new(),
+            wire,
             admitted: 0,
             slice: 0.0,
             trial,
@@ -151,8 +133,8 @@ impl<'a> Run<'a> {
 
     fn begin(&mut self) {
         for fault in &self.workload.faults.0 {
-            self.schedule(nanos(fault.from), What::Change);
-            self.schedule(nanos(fault.until()), What::Change);
+            self.agenda.enter(nanos(fault.from), What::Change);
+            self.agenda.enter(nanos(fault.until()), What::Change);
         }
         for side in 0..self.sides.len() {
             let joins = nanos(self.sides[side].caller.joins);
@@ -160,7 +142,7 @@ impl<'a> Run<'a> {
                 Demand::Open(_) => self.schedule_arrival(side, joins),
                 Demand::Waiting(clients) | Demand::Returning(clients, _) => {
                     for _ in 0..clients {
-                        self.schedule(joins, What::Ask(side));
+                        self.agenda.enter(joins, What::Ask(side));
                     }
                 }
             }
@@ -169,12 +151,14 @@ impl<'a> Run<'a> {
 
     /// One event. `false` at the end.
     fn step(&mut self) -> bool {
-        let event = self.events.peek().map_or(f64::INFINITY, |Reverse(event)| event.at);
+        let event = self.agenda.next().unwrap_or(f64::INFINITY);
         let done = self.station.next().unwrap_or(f64::INFINITY);
         let late = self.deadlines.front().map_or(f64::INFINITY, |(at, ..)| *at);
         let now = event.min(done).min(late);
         if now >= self.end {
             self.note_limits(self.end);
+            let in_flight = |side: &Side| side.gate.in_flight() as u64;
+            self.trial.ends.unfinished = self.sides.iter().map(in_flight).sum();
             return false;
         }
         self.note_limits(now);
@@ -183,8 +167,8 @@ impl<'a> Run<'a> {
             self.station.advance(now, &mut self.ended);
         } else if late <= now {
             self.give_up();
-        } else if let Some(Reverse(event)) = self.events.pop() {
-            match event.what {
+        } else if let Some(what) = self.agenda.pop() {
+            match what {
                 What::Ask(side) => self.ask(side),
                 What::Reach(call) => self.reach(call),
                 What::Answer(call, reply) => self.answer(call, reply),
@@ -208,12 +192,18 @@ impl<'a> Run<'a> {
         if let Demand::Open(_) = self.sides[side].caller.demand {
             self.schedule_arrival(side, self.now);
         }
-        let (now, failing) = (self.instant(), self.workload.fast_errors);
-        let fails = failing > 0.0 && self.sides[side].fates.fraction() < failing;
+        let fails = self.draw_fate(side);
+        let now = self.instant();
         match self.sides[side].gate.try_enter(now) {
             Some(pass) => self.send(side, pass, fails),
             None => self.refuse(side),
         }
+    }
+
+    /// Whether this request is one that fails at once.
+    fn draw_fate(&mut self, side: usize) -> bool {
+        let failing = self.workload.fast_errors;
+        failing > 0.0 && self.sides[side].fates.fraction() < failing
     }
 
     fn refuse(&mut self, side: usize) {
@@ -222,7 +212,7 @@ impl<'a> Run<'a> {
             Demand::Open(_) => {}
             Demand::Waiting(_) => self.sides[side].waiting += 1,
             Demand::Returning(_, pause) => {
-                self.schedule(self.now + nanos(pause), What::Ask(side));
+                self.agenda.enter(self.now + nanos(pause), What::Ask(side));
             }
         }
     }
@@ -239,9 +229,9 @@ impl<'a> Run<'a> {
         self.deadlines.push_back((self.now + self.deadline, index, number));
         let way = self.way(side);
         if fails {
-            self.schedule(self.now + 2.0 * way, What::Answer(index, Reply::Failed));
+            self.agenda.enter(self.now + 2.0 * way, What::Answer(index, Reply::Failed));
         } else {
-            self.schedule(self.now + way, What::Reach(index));
+            self.agenda.enter(self.now + way, What::Reach(index));
         }
     }
 
@@ -250,6 +240,9 @@ impl<'a> Run<'a> {
         if call.pass.is_none() && self.workload.server.cancellation == Cancellation::Stops {
             self.free.push(index);
             return;
+        }
+        if self.station.condition().partitioned {
+            return self.forget(index);
         }
         let reply = match self.station.arrive(index, self.now, &mut self.ended) {
             Ok(job) => {
@@ -260,7 +253,7 @@ impl<'a> Run<'a> {
             Err(Refused::Unreachable) => Reply::Failed,
             Err(Refused::LineFull) => Reply::Overloaded,
         };
-        self.schedule(self.now + self.way(call.side), What::Answer(index, reply));
+        self.agenda.enter(self.now + self.way(call.side), What::Answer(index, reply));
     }
 
     /// What the server has done goes on its way.
@@ -269,15 +262,17 @@ impl<'a> Run<'a> {
         for (index, done) in ended.drain(..) {
             self.calls[index as usize].job = None;
             let reply = match done {
-                Done::Completed => Reply::Good,
-                Done::Failed | Done::Reset => Reply::Failed,
-                Done::Silent => {
-                    self.forget(index);
-                    continue;
-                }
+                _ if cut(self.station.condition(), &mut self.wire) => None,
+                Done::Completed => Some(Reply::Good),
+                Done::Failed | Done::Reset => Some(Reply::Failed),
+                Done::Silent => None,
+            };
+            let Some(reply) = reply else {
+                self.forget(index);
+                continue;
             };
             let way = self.way(self.calls[index as usize].side);
-            self.schedule(self.now + way, What::Answer(index, reply));
+            self.agenda.enter(self.now + way, What::Answer(index, reply));
         }
         self.ended = ended;
     }
@@ -292,7 +287,7 @@ impl<'a> Run<'a> {
                 Reply::Overloaded => Outcome::Overloaded,
                 Reply::Failed => Outcome::Unknown,
             };
-            self.settle(index, pass, outcome, reply == Reply::Good);
+            self.settle(index, pass, outcome);
         }
     }
 
@@ -312,14 +307,15 @@ impl<'a> Run<'a> {
             self.station.cancel(job, self.now, &mut self.ended);
             self.free.push(index);
         }
-        self.settle(index, pass, Outcome::TimedOut, false);
+        self.settle(index, pass, Outcome::TimedOut);
     }
 
-    fn settle(&mut self, index: u32, pass: Pass, outcome: Outcome, good: bool) {
+    fn settle(&mut self, index: u32, pass: Pass, outcome: Outcome) {
         let Call { side, since, .. } = self.calls[index as usize];
         let took = self.now - since;
-        if good {
-            self.count(side);
+        self.count(outcome);
+        if outcome == Outcome::Answered {
+            self.count_good(side);
         }
         if matches!(outcome, Outcome::Answered | Outcome::TimedOut) {
             #[allow(clippy::cast_possible_truncation)] // Seven digits will do.
@@ -329,9 +325,15 @@ impl<'a> Run<'a> {
         self.sides[side].gate.leave(pass, now, span(took), outcome);
         match self.sides[side].caller.demand {
             Demand::Open(_) => {}
+            // Or a client whose calls fail in no time would never let time pass.
+            Demand::Waiting(_) if took <= 0.0 => {
+                self.agenda.enter(self.now + nanos(AT_LEAST), What::Ask(side));
+            }
             // Behind those who wait already.
             Demand::Waiting(_) => self.sides[side].waiting += 1,
-            Demand::Returning(_, pause) => self.schedule(self.now + nanos(pause), What::Ask(side)),
+            Demand::Returning(_, pause) => {
+                self.agenda.enter(self.now + nanos(pause), What::Ask(side));
+            }
         }
         self.let_in(side);
     }
@@ -341,11 +343,22 @@ impl<'a> Run<'a> {
         while self.sides[side].waiting > 0 {
             let Some(pass) = self.sides[side].gate.try_enter(now) else { return };
             self.sides[side].waiting -= 1;
-            self.send(side, pass, false);
+            let fails = self.draw_fate(side);
+            self.send(side, pass, fails);
         }
     }
 
-    fn count(&mut self, side: usize) {
+    fn count(&mut self, outcome: Outcome) {
+        let ends = &mut self.trial.ends;
+        *match outcome {
+            Outcome::Answered => &mut ends.answered,
+            Outcome::TimedOut => &mut ends.timed_out,
+            Outcome::Overloaded => &mut ends.overloaded,
+            Outcome::Unknown => &mut ends.failed,
+        } += 1;
+    }
+
+    fn count_good(&mut self, side: usize) {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let slice = (self.now / nanos(Trial::SLICE)) as usize;
         self.trial.good[side][slice] += 1;
@@ -368,68 +381,17 @@ impl<'a> Run<'a> {
 
     fn schedule_arrival(&mut self, side: usize, from: f64) {
         let Side { caller, arrivals, .. } = &mut self.sides[side];
-        let Demand::Open(steps) = &caller.demand else { return };
-        // In units of what is expected: a rate that changes takes the rest along.
-        let (mut left, mut at) = (exponential(arrivals), from);
-        loop {
-            let rate = workload::at(steps, at).unwrap_or(0.0) / 1e9;
-            let next = steps.iter().map(|(begin, _)| nanos(*begin)).find(|begin| *begin > at);
-            let until = next.unwrap_or(f64::INFINITY);
-            if rate * (until - at) > left {
-                at += left / rate;
-                break;
-            }
-            if until.is_infinite() {
-                return;
-            }
-            left -= rate * (until - at);
-            at = until;
-        }
-        self.schedule(at, What::Ask(side));
-    }
-
-    fn schedule(&mut self, at: f64, what: What) {
-        self.scheduled += 1;
-        if at < self.end {
-            self.events.push(Reverse(Event { at, order: self.scheduled, what }));
+        if let Some(at) = caller.next_arrival(from, arrivals) {
+            self.agenda.enter(at, What::Ask(side));
         }
     }
 
     /// One way, which is half of there and back.
     fn way(&self, side: usize) -> f64 {
-        workload::at(&self.sides[side].caller.network, self.now).map_or(0.0, nanos) / 2.0
+        self.sides[side].caller.round_trip(self.now) / 2.0
     }
 
     fn instant(&self) -> Instant {
         self.start + span(self.now)
-    }
-}
-
-fn nanos(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e9
-}
-
-fn span(nanos: f64) -> Duration {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    Duration::from_nanos(nanos.max(0.0) as u64)
-}
-
-impl PartialEq for Event {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Event {}
-
-impl PartialOrd for Event {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Event {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.at.total_cmp(&other.at).then(self.order.cmp(&other.order))
     }
 }
