@@ -48,6 +48,14 @@ pub trait Algorithm: Send {
     /// number counts as the least limit.
     fn limit(&self) -> f64;
 
+    /// The limit as it is but for an experiment, for an algorithm that lowers it now and then to
+    /// see what becomes of latency. Where requests have
+    /// [priorities](super::Builder::priority), this is what critical ones may use all the while.
+    /// Default: the [`limit`](Self::limit).
+    fn usual_limit(&self) -> f64 {
+        self.limit()
+    }
+
     /// A call has been admitted. Gives back a number of the algorithm's own choice that comes back
     /// in [`Ended::mark`], or `None` if it does not want to hear of this call again: such a call
     /// is not timed.

@@ -130,12 +130,8 @@ impl<A: Algorithm, C> Shared<A, C> {
         let slots = &self.core.limiter.slots;
         let mut steering = lock(&self.steering);
         let result = work(&mut steering.machine);
-        let limit = steering.machine.limit();
-        let changed = slots.limit() != limit;
-        if changed {
-            // Under the lock, or an older limit could be the last to be set.
-            slots.set_limit(limit);
-        }
+        // Under the lock, or an older limit could be the last to be set.
+        let changed = slots.set_limit(steering.machine.limit(), steering.machine.usual_limit());
         self.core.store_skip(steering.machine.skip(), pressed);
         drop(steering);
         if changed {

@@ -20,10 +20,19 @@ impl<A: Algorithm> Machine<A> {
 
     /// The limit: a whole number in the range.
     pub(crate) fn limit(&self) -> usize {
+        self.whole(self.algorithm.limit())
+    }
+
+    /// The same for critical calls, which no experiment holds back.
+    pub(crate) fn usual_limit(&self) -> usize {
+        self.whole(self.algorithm.usual_limit())
+    }
+
+    fn whole(&self, limit: f64) -> usize {
         // The cast rounds down, takes NaN and what is negative for 0, and what is too large for
         // the largest there is.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let limit = self.algorithm.limit() as usize;
+        let limit = limit as usize;
         limit.clamp(self.range.min, self.range.max)
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Slots {
     /// Calls in flight times [`ONE`], plus [`WAITING`].
     word: AtomicUsize,
     limit: AtomicUsize,
+    /// What the limit is for all but the first kind, where kinds have shares of it at most.
+    held: AtomicUsize,
     line: Mutex<Line>,
     shares: Shares,
     clock: fn() -> Instant,
@@ -107,6 +109,7 @@ impl Slots {
         Self {
             word: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit),
+            held: AtomicUsize::new(limit),
             line: Mutex::new(line),
             shares,
             clock,
@@ -159,7 +162,7 @@ impl Slots {
     fn try_acquire_of(&self, partition: usize) -> bool {
         match &self.shares {
             Shares::Promised(_) => self.try_acquire_locked(&mut lock(&self.line), partition),
-            shares => self.try_acquire_below(shares.at_most(self.limit(), partition)),
+            Shares::Alike | Shares::AtMost(_) => self.try_acquire_below(self.most(partition)),
         }
     }
 
@@ -244,18 +247,37 @@ impl Slots {
     /// Sets the limit; gives back what it was. What it frees is granted at once; calls in flight
     /// beyond it run to their end.
     pub(crate) fn resize(&self, limit: usize) -> usize {
-        let before = self.set_limit(limit);
+        let before = self.limit();
+        self.set_limit(limit, limit);
         #[cfg(not(mutant = "resize-serves-nobody"))]
         self.grant();
         before
     }
 
     /// Sets the limit, and leaves it to the caller to [`grant`](Self::grant) what that frees: for
-    /// those who hold a lock, under which nobody may be woken.
-    pub(crate) fn set_limit(&self, limit: usize) -> usize {
+    /// those who hold a lock, under which nobody may be woken. `usual` is the limit of the first
+    /// kind of calls, where kinds have shares of it at most. Tells whether that changed anything.
+    pub(crate) fn set_limit(&self, limit: usize, usual: usize) -> bool {
+        let (all, held) = match self.shares {
+            Shares::AtMost(_) => (usual, limit),
+            Shares::Alike | Shares::Promised(_) => (limit, limit),
+        };
+        if self.limit() == all && self.held.load(Ordering::Acquire) == held {
+            return false;
+        }
         // Under the lock, so that nobody gets in line with the old limit after the grants.
         let _line = lock(&self.line);
-        self.limit.swap(limit, Ordering::AcqRel)
+        self.limit.store(all, Ordering::Release);
+        self.held.store(held, Ordering::Release);
+        true
+    }
+
+    /// How many slots may be taken for this kind of calls to get one.
+    fn most(&self, partition: usize) -> usize {
+        let limit = self.limit();
+        let limit =
+            if partition == 0 { limit } else { limit.min(self.held.load(Ordering::Acquire)) };
+        self.shares.at_most(limit, partition)
     }
 
     /// Gives what is free to those who wait, one at a time, waking each outside the lock.
@@ -320,7 +342,7 @@ impl Slots {
 
     /// Whether there is a free slot, and one that such a call may have.
     fn has_room(&self, partition: usize) -> bool {
-        self.in_flight() < self.shares.at_most(self.limit(), partition)
+        self.in_flight() < self.most(partition)
     }
 
     /// Whether a partition is below what it was promised.

@@ -159,7 +159,7 @@ impl Cohort {
         }
         if self.steps.starting || self.steps.limit < 2.0 {
             self.probes.count(shown);
-        } else if self.probes.wants_dip(now, shown, &reading) {
+        } else if self.probes.wants_dip(now, shown, &reading, limit) {
             self.probe = Probe::Dip { back: self.steps.limit };
             self.steps.set(0.6 * reading.busy);
         }
@@ -227,6 +227,13 @@ impl Algorithm for Cohort {
 
     fn limit(&self) -> f64 {
         self.steps.limit
+    }
+
+    fn usual_limit(&self) -> f64 {
+        match self.probe {
+            Probe::None => self.steps.limit,
+            Probe::Dip { back } | Probe::Test { back, .. } => back,
+        }
     }
 
     fn admitted(&mut self, call: &Admitted) -> Option<u64> {

@@ -83,9 +83,17 @@ impl Probes {
     }
 
     /// Whether the limit has been in use for long enough for the baseline to be looked at again.
-    pub(super) fn wants_dip(&mut self, now: Instant, shown: &Shown, reading: &Reading) -> bool {
+    pub(super) fn wants_dip(
+        &mut self,
+        now: Instant,
+        shown: &Shown,
+        reading: &Reading,
+        limit: f64,
+    ) -> bool {
         self.count(shown);
-        let due = self.pressed >= 4 && self.dip_at.is_none_or(|at| now >= at);
+        // Once the load has gone, calm cohorts show the baseline for nothing.
+        let in_use = shown.pressed && reading.n >= limit / 2.0;
+        let due = in_use && self.pressed >= 4 && self.dip_at.is_none_or(|at| now >= at);
         if due {
             // A dip costs about what a cohort brings.
             let wait = self.dip_wait.max(64.0 * reading.latency).min(3600.0);
