@@ -1,5 +1,8 @@
 //! [`Threshold`]: from which priority on calls are refused, so that a given share of them is.
 
+#[cfg(any(test, fuzzing, buttress_fuzz))]
+pub(crate) mod model;
+
 use std::time::Duration;
 
 use crate::priority::Priority;
