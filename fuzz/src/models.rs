@@ -219,7 +219,7 @@ pub(crate) fn codel(data: &[u8]) {
 
 pub(crate) fn threshold(data: &[u8]) {
     use models::threshold::Op;
-    const MOST_CALLS: usize = 2_000;
+    const MOST_CALLS: usize = 700;
     let mut bytes = Bytes::new(data);
     let window = ms(2 + bytes.number(600_000));
     let excess = |byte: u8| match byte {
