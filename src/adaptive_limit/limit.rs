@@ -126,6 +126,8 @@ impl<A: Algorithm, C> Shared<A, C> {
         // Tested first: most ends find nobody refused, and need not write.
         let pressed = self.core.pressed.load(Ordering::Relaxed)
             && self.core.pressed.swap(false, Ordering::AcqRel);
+        // Whoever still waits presses, though it came long ago.
+        let pressed = pressed || self.core.limiter.slots.queued() > 0;
         #[cfg(mutant = "grows-unpressed")]
         let pressed = true;
         let call = Ended { now, latency, outcome, in_flight, pressed, mark };
