@@ -6,6 +6,9 @@
 //! it is the form for servers in Ben Maurer, "Fail at Scale", ACM Queue 13(8), 2015: a request may
 //! wait for the interval, and in a standing queue only for the target.
 
+#[cfg(any(test, fuzzing, buttress_fuzz))]
+pub(crate) mod model;
+
 use std::time::Duration;
 
 use crate::time::{self, Instant};
@@ -87,6 +90,8 @@ impl Codel {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -200,5 +205,26 @@ mod tests {
         codel.served(start, Duration::MAX);
         assert!(!codel.is_overloaded(start));
         assert!(codel.until(start) > start);
+    }
+
+    fn ops() -> impl Strategy<Value = model::Op> {
+        use model::Op::{GiveUp, Join, Refuse, Serve, Wait};
+        prop_oneof![
+            3 => (0..130_u64).prop_map(|millis| Wait(Duration::from_millis(millis))),
+            1 => (0..6_000_u64).prop_map(|micros| Wait(Duration::from_micros(micros))),
+            3 => Just(Join),
+            3 => any::<bool>().prop_map(|newest| Serve { newest }),
+            1 => Just(Refuse),
+            1 => Just(GiveUp),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_queue_is_overloaded_once_it_has_stood_for_an_interval(
+            ops in proptest::collection::vec(ops(), 0..300),
+        ) {
+            model::run(5 * MS, 100 * MS, ops);
+        }
     }
 }

@@ -15,8 +15,16 @@ pub mod circuit_breaker {
     pub use crate::circuit_breaker::model::{Op, run};
 }
 
+pub mod codel {
+    pub use crate::codel::model::{Op, run};
+}
+
 pub mod hedge {
     pub use crate::hedge::model::{Call, run};
+}
+
+pub mod threshold {
+    pub use crate::load_shed::threshold::model::{Op, run};
 }
 
 pub mod window {

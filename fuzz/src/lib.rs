@@ -6,6 +6,7 @@
 
 mod bytes;
 mod deadline;
+mod limits;
 #[cfg(any(fuzzing, buttress_fuzz))]
 mod models;
 mod pushback;
@@ -35,6 +36,11 @@ pub const TARGETS: &[Target] = &[
     ("window", models::window),
     #[cfg(any(fuzzing, buttress_fuzz))]
     ("hedge", models::hedge),
+    #[cfg(any(fuzzing, buttress_fuzz))]
+    ("codel", models::codel),
+    #[cfg(any(fuzzing, buttress_fuzz))]
+    ("threshold", models::threshold),
+    ("limits", limits::run),
     ("replay_body", replay_body::run),
     ("stack", stack::run),
 ];

@@ -194,3 +194,54 @@ pub(crate) fn hedge(data: &[u8]) {
     });
     models::hedge::run(percentile, half, calls.flatten().take(MOST_CALLS));
 }
+
+pub(crate) fn codel(data: &[u8]) {
+    use models::codel::Op;
+    let mut bytes = Bytes::new(data);
+    let target = ms(1 + bytes.number(1_000));
+    let interval = target + ms(1 + bytes.number(10_000));
+    let ops = from_fn(|| {
+        let byte = bytes.next()?;
+        let nth = u64::from(byte >> 3);
+        Some(match byte & 7 {
+            0 => Op::Wait(Duration::from_nanos(bytes.number(1 << 50))),
+            1 => Op::Wait(ms(nth * nth)),
+            2 | 3 => Op::Join,
+            4 => Op::Serve { newest: nth & 1 == 1 },
+            5 => Op::Refuse,
+            6 => Op::GiveUp,
+            _ if nth & 1 == 0 => Op::Wait(target),
+            _ => Op::Wait(interval),
+        })
+    });
+    models::codel::run(target, interval, ops.take(LONGEST));
+}
+
+pub(crate) fn threshold(data: &[u8]) {
+    use models::threshold::Op;
+    const MOST_CALLS: usize = 700;
+    let mut bytes = Bytes::new(data);
+    let window = ms(2 + bytes.number(600_000));
+    let excess = |byte: u8| match byte {
+        254 => f64::NAN,
+        255 => f64::INFINITY,
+        share => f64::from(share) / 200.0 - 0.1,
+    };
+    // It takes a hundred calls to end a window: one byte stands for many.
+    let ops = from_fn(|| {
+        let byte = bytes.next()?;
+        let nth = byte >> 3;
+        let op = match byte & 7 {
+            0 => Op::Wait(ms(bytes.number(1_000_000))),
+            1 => Op::Wait(window / 2),
+            2 => Op::Exempt { excess: excess(bytes.byte()) },
+            class => Op::Call {
+                class: usize::from(class - 3),
+                level: bytes.byte(),
+                excess: excess(bytes.byte()),
+            },
+        };
+        Some(std::iter::repeat_n(op, 1 + usize::from(nth)))
+    });
+    models::threshold::run(window, ops.flatten().take(MOST_CALLS));
+}

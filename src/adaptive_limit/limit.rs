@@ -56,6 +56,10 @@ impl Core {
     /// Takes note of one who found no slot. Under overload that is every other call, so what is
     /// there already is not written again.
     fn press(&self) {
+        #[cfg(mutant = "refused-not-pressed")]
+        if true {
+            return;
+        }
         if !self.pressed.load(Ordering::Relaxed) {
             self.pressed.store(true, Ordering::Release);
             // The algorithm hears of it with the next call. A swap, as below: of two that change
@@ -96,6 +100,7 @@ impl<A: Algorithm, C> Shared<A, C> {
 
     /// Ends a call that says nothing; whether that changed the limit.
     fn drop_out(&self, ticket: &Ticket) -> bool {
+        #[cfg(not(mutant = "abandoned-call-keeps-its-slot"))]
         self.core.limiter.slots.release(0);
         match ticket {
             Ticket::Sampled { .. } => self.show_end(ticket, time::now(), End::of(Outcome::Unknown)),
@@ -121,6 +126,10 @@ impl<A: Algorithm, C> Shared<A, C> {
         // Tested first: most ends find nobody refused, and need not write.
         let pressed = self.core.pressed.load(Ordering::Relaxed)
             && self.core.pressed.swap(false, Ordering::AcqRel);
+        // Whoever still waits presses, though it came long ago.
+        let pressed = pressed || self.core.limiter.slots.queued() > 0;
+        #[cfg(mutant = "grows-unpressed")]
+        let pressed = true;
         let call = Ended { now, latency, outcome, in_flight, pressed, mark };
         self.steer(false, |machine| machine.ended(call)).1
     }

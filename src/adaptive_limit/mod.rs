@@ -119,6 +119,8 @@ mod loom_tests;
 #[cfg(test)]
 mod published_tests;
 mod queued;
+#[cfg(test)]
+mod range_tests;
 mod service;
 pub(crate) mod state;
 mod vegas;

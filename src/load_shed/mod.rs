@@ -112,7 +112,7 @@ mod service;
 mod signal;
 mod stall;
 mod state;
-mod threshold;
+pub(crate) mod threshold;
 mod throttle;
 
 pub use crate::priority::{FindPriority, NoPriority, Priority, PriorityClass, UserLevels};

@@ -1,5 +1,8 @@
 //! [`Threshold`]: from which priority on calls are refused, so that a given share of them is.
 
+#[cfg(any(test, fuzzing, buttress_fuzz))]
+pub(crate) mod model;
+
 use std::time::Duration;
 
 use crate::priority::Priority;
@@ -63,6 +66,8 @@ impl Threshold {
     pub(crate) fn admits(&mut self, now: Instant, priority: Priority, excess: f64) -> bool {
         self.turn(now);
         self.newer.count(priority);
+        #[cfg(mutant = "exempt-call-shed")]
+        let priority = if priority.is_exempt() { Priority::default() } else { priority };
         if excess.is_nan() || excess <= 0.0 || priority.is_exempt() {
             return true;
         }

@@ -4,17 +4,22 @@
 // Counts become shares.
 #![allow(clippy::cast_precision_loss)]
 
+mod adaptive;
 mod amplification;
 mod bulkheads;
 mod check;
+mod crowd;
 mod figures;
 mod flapping;
+mod foreign;
 mod half_open;
 mod idle;
 mod isolation;
+mod limits;
 mod load;
 mod metastable;
 mod models;
+mod priorities;
 mod random_plans;
 mod random_stacks;
 mod retries;

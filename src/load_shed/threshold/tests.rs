@@ -285,3 +285,22 @@ proptest! {
         }
     }
 }
+
+fn ops() -> impl Strategy<Value = model::Op> {
+    let excess = prop_oneof![8 => -0.1..1.1, 1 => Just(f64::NAN)];
+    prop_oneof![
+        1 => (0..20_000_u64).prop_map(|millis| model::Op::Wait(Duration::from_millis(millis))),
+        8 => (0..5_usize, prop_oneof![0..3_u8, 0..128_u8], excess.clone())
+            .prop_map(|(class, level, excess)| model::Op::Call { class, level, excess }),
+        1 => excess.prop_map(|excess| model::Op::Exempt { excess }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn refuses_and_passes_as_a_model_that_keeps_every_call(
+        ops in proptest::collection::vec(ops(), 0..800),
+    ) {
+        model::run(WINDOW, ops);
+    }
+}

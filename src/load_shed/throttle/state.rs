@@ -62,6 +62,10 @@ impl Machine {
     pub(super) fn arrive(&self, now: Instant, draw: impl FnOnce() -> f64) -> Arrival {
         let slice = self.slice(now);
         let refused = !self.is_calm(slice) && self.refuses(now, draw);
+        #[cfg(mutant = "local-refusals-uncounted")]
+        if refused {
+            return Arrival { slice, refused };
+        }
         self.requests.mine().add(slice);
         if refused {
             self.lower(slice);
