@@ -1,6 +1,9 @@
 //! What a call costs: allocations, which are none, and the size of its future.
 
+mod attempts;
 mod deadlines;
+#[cfg(feature = "metrics")]
+mod recorder;
 
 use std::future::{Ready, ready};
 use std::mem::size_of_val;
@@ -15,7 +18,7 @@ use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::hedge::{Delay, HedgeLayer};
 use buttress::load_shed::{LoadShedLayer, Priority, PriorityClass, ThrottleLayer};
 use buttress::observe::{Observe, ObserveLayer};
-use buttress::retry::{Budget, Idempotent, Policy, RetryLayer};
+use buttress::retry::{Budget, Idempotent, RetryLayer};
 use buttress::timeout::{Deadline, TimeoutLayer};
 use buttress::{BoxError, Error, Reason, Rejected};
 use tower::{Layer, Service, ServiceBuilder, service_fn};
@@ -174,63 +177,6 @@ fn a_successful_call_allocates_nothing_with_metrics_and_a_recorder() {
     assert_eq!(recorder.sampled(), calls);
 }
 
-#[cfg(feature = "metrics")]
-mod recorder {
-    //! A recorder that keeps sums alone. Exporters keep the samples of histograms in blocks, which
-    //! they allocate every few dozen samples: theirs, and not the layers'.
-
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use metrics::{
-        Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, SharedString, Unit,
-    };
-
-    #[derive(Default)]
-    pub(super) struct Sum {
-        counted: Arc<AtomicU64>,
-        sampled: Arc<Samples>,
-        gauge: Arc<AtomicU64>,
-    }
-
-    #[derive(Default)]
-    struct Samples(AtomicU64);
-
-    impl HistogramFn for Samples {
-        fn record(&self, _: f64) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    impl Sum {
-        pub(super) fn counted(&self) -> u64 {
-            self.counted.load(Ordering::Relaxed)
-        }
-
-        pub(super) fn sampled(&self) -> u64 {
-            self.sampled.0.load(Ordering::Relaxed)
-        }
-    }
-
-    impl metrics::Recorder for Sum {
-        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
-            Counter::from_arc(self.counted.clone())
-        }
-
-        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-            Gauge::from_arc(self.gauge.clone())
-        }
-
-        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-            Histogram::from_arc(self.sampled.clone())
-        }
-    }
-}
-
 #[test]
 fn a_refusal_allocates_nothing() {
     let base = || service_fn(inner);
@@ -297,75 +243,6 @@ impl Service<u32> for Busy {
     fn call(&mut self, request: u32) -> Self::Future {
         inner(request)
     }
-}
-
-/// A policy for requests whose clones are to be counted.
-#[derive(Debug)]
-struct Boxing;
-
-impl<T, E> Policy<Box<u32>, T, E> for Boxing {
-    fn clone_request(&self, request: &Box<u32>) -> Option<Box<u32>> {
-        Some(request.clone())
-    }
-}
-
-#[test]
-fn a_retry_allocates_what_cloning_the_request_does_and_the_last_attempt_does_not_clone_it() {
-    let of = |attempts: u32, fails: u32| {
-        let layer = RetryLayer::builder(Boxing)
-            .max_attempts(attempts)
-            .delays(|| [Duration::ZERO; 9])
-            .budget(Budget::ratio(1.0).at_least(1000))
-            .build();
-        let left = std::cell::Cell::new(0);
-        let mut service = layer.layer(service_fn(|_: Box<u32>| {
-            left.set(left.get() - 1);
-            ready(if left.get() < 0 { Ok(()) } else { Err(Fault::Service("down")) })
-        }));
-        let mut one = || {
-            left.set(i64::from(fails));
-            let request = Box::new(7);
-            let mut cx = Context::from_waker(Waker::noop());
-            assert!(service.poll_ready(&mut cx).is_ready());
-            let counted = measure(|| {
-                assert!(pin!(service.call(request)).poll(&mut cx).is_ready());
-            });
-            counted.count_total
-        };
-        one();
-        one()
-    };
-    assert_eq!(of(1, 0), 0, "one attempt: nothing is cloned");
-    assert_eq!(of(3, 0), 1, "one clone");
-    // A call that has failed keeps its state, and here its delays, in two boxes.
-    assert_eq!(of(2, 1), 1 + 2, "the second attempt of two is the last: no further clone");
-    assert_eq!(of(3, 1), 2 + 2, "the second attempt of three is cloned");
-}
-
-/// Neither does one that is not ready at once, and so makes a timer.
-#[tokio::test(start_paused = true)]
-async fn a_call_that_needs_no_second_attempt_allocates_nothing() {
-    let layer = HedgeLayer::new(Idempotent);
-    let mut service = layer.layer(service_fn(|pends: u32| {
-        let mut left = pends;
-        std::future::poll_fn(move |_| {
-            if left == 0 {
-                return Poll::Ready(Ok::<_, Fault>(()));
-            }
-            left -= 1;
-            Poll::Pending
-        })
-    }));
-    let mut one = |pends: u32| {
-        let mut cx = Context::from_waker(Waker::noop());
-        assert!(service.poll_ready(&mut cx).is_ready());
-        let mut future = pin!(service.call(pends));
-        (0..pends).for_each(|_| assert!(future.as_mut().poll(&mut cx).is_pending()));
-        assert!(future.poll(&mut cx).is_ready());
-    };
-    (0..WARM).for_each(|_| one(3));
-    assert!(layer.handle().delay().is_some(), "it is warm");
-    assert_eq!(measure(|| (0..100).for_each(|_| one(3))).count_total, 0);
 }
 
 /// A test that counts nothing would pass as well.
