@@ -32,7 +32,7 @@ pub(super) struct Members {
 }
 
 /// What a cohort has shown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Shown {
     /// Members in all, and those with a latency.
     pub(super) members: f64,
@@ -91,6 +91,11 @@ impl Members {
     /// How many more it takes in.
     pub(super) fn room(&self) -> usize {
         self.wanted - self.out.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn number(&self) -> u32 {
+        self.number
     }
 
     /// When one came or ended last.
