@@ -220,7 +220,7 @@ mod tests {
         assert!((MS * 1900..=MS * 2000).contains(&after_a_second), "{after_a_second:?}");
         assert_eq!(bad_until(MS * 4900), None);
         let (script, relapsing) = run(|at| {
-            let is_bad = at >= last.end - MS * 200;
+            let is_bad = at >= last.end.saturating_sub(MS * 200);
             if is_bad { Outcome::Late } else { Outcome::Good }
         });
         assert_eq!(recovery(&script, &relapsing.notes), None);

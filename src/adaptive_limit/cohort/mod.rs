@@ -27,7 +27,7 @@ use crate::adaptive_limit::{Admitted, Algorithm, Ended, Range};
 /// Calls are watched in *cohorts* of consecutive ones. A cohort shows how many calls were in flight
 /// as its members came, `n`, and their latency, `R`, as a geometric mean. `R0` is what a call takes
 /// that does not wait: the *baseline*. By Little's law `n * (1 - R0 / R)` of the calls in flight
-/// wait, and this is to be about `1.3 * sqrt(n) + 0.05 * n`: less, and the service runs idle
+/// wait, and this is to be about `1.2 * sqrt(n) + 0.05 * n`: less, and the service runs idle
 /// between calls, more only makes calls slower. Once in a cohort the limit moves towards that. It
 /// grows only if somebody was refused: a limit that holds back nobody has proved nothing.
 ///

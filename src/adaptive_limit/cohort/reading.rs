@@ -57,5 +57,5 @@ impl Reading {
 /// The square root is what chance asks for; the linear part covers what is not Poisson. Twice as
 /// much is of no use to a single limit, and what sixteen of them before one server cannot have.
 pub(super) fn target(n: f64) -> f64 {
-    1.3 * n.sqrt() + 0.05 * n
+    1.2 * n.sqrt() + 0.05 * n
 }
