@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use buttress::BoxError;
+use buttress::adaptive_limit::AdaptiveLimitLayer;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::CircuitBreakerLayer;
 use buttress::hedge::{Delay, HedgeLayer};
+use buttress::load_shed::LoadShedLayer;
 use buttress::observe::{MetricsObserver, ObserveLayer};
 use buttress::retry::{Budget, Idempotent, RetryLayer};
 use buttress::timeout::{DeadlineLayer, TimeoutLayer};
@@ -60,6 +62,12 @@ async fn everything_happens() {
 
     let shadow = BulkheadLayer::builder(0).shadow().observe(metrics.clone()).build();
     shadow.layer(slow).oneshot(1).await.unwrap();
+
+    let limit = AdaptiveLimitLayer::builder().max(1).observe(metrics.clone()).build();
+    let calls = [10, 10].map(|wait| limit.layer(slow).oneshot(wait));
+    futures::future::join_all(calls).await;
+    let shed = LoadShedLayer::builder().signal(|| 1.0).observe(metrics.clone()).build();
+    shed.layer(slow).oneshot(1).await.unwrap_err();
 
     let breaker = CircuitBreakerLayer::builder().consecutive_failures(1).observe(metrics.clone());
     let broken = breaker.build().layer(slow);
