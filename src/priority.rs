@@ -40,7 +40,8 @@ impl Priority {
     pub const LEVELS: u8 = 128;
 
     /// Never shed, and before every other: for health checks, without which an orchestrator would
-    /// take an overloaded instance for a dead one, and leave its load to the others.
+    /// take an overloaded instance for a dead one, and leave its load to the others. To an adaptive
+    /// limit, which counts what is in flight, it is a critical call like others.
     ///
     /// Its class is [`PriorityClass::Critical`]. Not for work: what cannot be refused cannot be
     /// protected from either.
@@ -77,7 +78,7 @@ impl Priority {
         self.level
     }
 
-    /// Whether it is [`EXEMPT`](Self::EXEMPT): no layer sheds it.
+    /// Whether it is [`EXEMPT`](Self::EXEMPT).
     #[must_use]
     pub const fn is_exempt(self) -> bool {
         !self.refusable

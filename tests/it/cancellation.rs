@@ -127,7 +127,7 @@ impl Rig {
             .build();
         // Below the bulkhead, and as often full.
         let adaptive = AdaptiveLimitLayer::builder()
-            .max(limit)
+            .max(limit.div_ceil(2))
             .initial(limit.div_ceil(2))
             .queue(queue)
             .max_wait(Duration::from_millis(30))
