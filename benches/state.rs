@@ -1,13 +1,15 @@
 //! What a call costs a layer's state, and that the cost does not grow with what it has seen.
 
-use std::future::{Future, Ready, ready};
+use std::future::{Future, Ready, pending, ready};
 use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use buttress::adaptive_limit::AdaptiveLimitLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::hedge::{Delay, HedgeLayer};
+use buttress::load_shed::{LoadShedLayer, ThrottleLayer};
 use buttress::retry::{Backoff, Budget, Idempotent, RetryLayer};
 use buttress::{BoxError, bulkhead::BulkheadLayer, timeout::TimeoutLayer};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -58,6 +60,12 @@ fn layers(c: &mut Criterion) {
     group.bench_function("timeout", |b| b.iter(|| call(&mut timeout)));
     let mut bulkhead = BulkheadLayer::new(10).layer(service_fn(inner));
     group.bench_function("bulkhead", |b| b.iter(|| call(&mut bulkhead)));
+    let mut limit = AdaptiveLimitLayer::new().layer(service_fn(inner));
+    group.bench_function("adaptive limit", |b| b.iter(|| call(&mut limit)));
+    let mut shed = LoadShedLayer::new().layer(service_fn(inner));
+    group.bench_function("load shed", |b| b.iter(|| call(&mut shed)));
+    let mut throttle = ThrottleLayer::new().layer(service_fn(inner));
+    group.bench_function("throttle", |b| b.iter(|| call(&mut throttle)));
     let consecutive = CircuitBreakerLayer::builder().consecutive_failures(5).build();
     let mut consecutive = consecutive.layer(service_fn(inner));
     group.bench_function("breaker, consecutive", |b| b.iter(|| call(&mut consecutive)));
@@ -99,6 +107,14 @@ fn refusals(c: &mut Criterion) {
     let full = BulkheadLayer::new(0);
     let mut full = full.layer(service_fn(inner));
     group.bench_function("bulkhead full", |b| b.iter(|| refuse(&mut || is_refused(&mut full))));
+    let reached = AdaptiveLimitLayer::builder().max(1).build();
+    let mut reached = reached.layer(service_fn(|_: u32| pending::<Answer>()));
+    let held = reached.call(7);
+    let mut limit = || refuse(&mut || is_refused(&mut reached));
+    group.bench_function("adaptive limit reached", |b| b.iter(&mut limit));
+    drop(held);
+    let mut shed = LoadShedLayer::new().layer(NeverReady);
+    group.bench_function("not ready", |b| b.iter(|| refuse(&mut || is_refused(&mut shed))));
     let open = CircuitBreakerLayer::builder()
         .consecutive_failures(1)
         .open_for(Duration::from_secs(3600))
@@ -125,6 +141,23 @@ fn withheld(c: &mut Criterion) {
     let mut once = RetryLayer::builder(Idempotent).max_attempts(1).build().layer(service_fn(fail));
     group.bench_function("no attempts left", |b| b.iter(|| assert!(is_refused(&mut once))));
     group.finish();
+}
+
+#[derive(Clone)]
+struct NeverReady;
+
+impl Service<u32> for NeverReady {
+    type Response = u32;
+    type Error = BoxError;
+    type Future = Ready<Answer>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Pending
+    }
+
+    fn call(&mut self, request: u32) -> Ready<Answer> {
+        inner(request)
+    }
 }
 
 fn is_refused<S>(service: &mut S) -> bool

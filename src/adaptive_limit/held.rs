@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::adaptive_limit::limit::{End, Shared};
+use crate::adaptive_limit::limit::{End, Shared, Ticket};
 use crate::adaptive_limit::{Algorithm, Outcome};
 use crate::admission::{Permit, Settle};
 use crate::classify::{Class, Classify};
@@ -31,7 +31,14 @@ where
     C: Classify<T, E>,
     E: Rejectable,
 {
-    let Some((shared, _)) = permit.held_mut() else { return };
+    let Some((shared, ticket)) = permit.held_mut() else { return };
+    if let Ticket::Untimed = ticket {
+        // Nobody asks what came of it.
+        if let Some((shared, _)) = permit.release() {
+            shared.end_untimed();
+        }
+        return;
+    }
     // The permit is let go only after the verdict: where the judge panics, the call is abandoned.
     let class = shared.classifier.classify(outcome.as_ref());
     let end = End::of(Outcome::of(class, timed_out(outcome)));

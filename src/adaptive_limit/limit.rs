@@ -71,6 +71,10 @@ impl Core {
     /// The next calls that can be skipped. `pressed` is what the algorithm knew: whoever has been
     /// refused since then ends the skipping.
     fn store_skip(&self, skip: u32, pressed: bool) {
+        // Under the machine's lock nobody else raises it: what is 0 stays that.
+        if skip == 0 && self.skip.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         self.skip.swap(i64::from(skip), Ordering::AcqRel);
         if !pressed && self.pressed.load(Ordering::Acquire) {
             self.skip.swap(0, Ordering::AcqRel);
@@ -92,10 +96,17 @@ impl<A: Algorithm, C> Shared<A, C> {
         limiter.slots.release(0);
         let Some(since) = ticket.since() else { return };
         let now = time::now();
-        let changed = self.show_end(ticket, now, end);
         let latency = now.saturating_duration_since(since);
+        let shown = End { latency: end.latency.or(Some(latency)), ..end };
+        let changed = self.show_end(ticket, now, shown);
         limiter.emitter.emit(Stage::InFlight, EventKind::Settled { class, latency });
         self.tell_if(changed);
+    }
+
+    /// Ends a call of which nobody wants to know more.
+    #[inline]
+    pub(super) fn end_untimed(&self) {
+        self.core.limiter.slots.release(0);
     }
 
     /// Ends a call that says nothing; whether that changed the limit.

@@ -84,11 +84,17 @@ impl<A: Admitter> Permit<A> {
 impl<A: Admitter> Drop for Permit<A> {
     #[inline]
     fn drop(&mut self) {
-        if let Some((admitter, ticket)) = self.held.take() {
-            #[cfg(not(mutant = "permit-kept-on-drop"))]
-            admitter.abandon(ticket);
+        if let Some(held) = self.held.take() {
+            abandon(held);
         }
     }
+}
+
+/// Out of line: most permits are dropped when they have been settled, and then there is nothing.
+#[cold]
+fn abandon<A: Admitter>((admitter, ticket): (Arc<A>, A::Ticket)) {
+    #[cfg(not(mutant = "permit-kept-on-drop"))]
+    admitter.abandon(ticket);
 }
 
 impl<A: Admitter> fmt::Debug for Permit<A> {
