@@ -88,6 +88,23 @@ struct Seen {
 }
 
 impl Seen {
+    fn new(scenario: Scenario) -> Self {
+        let start = Instant::now();
+        Self {
+            scenario,
+            dice: Dice::new(7),
+            start,
+            in_flight: 0,
+            most: 0,
+            summed: (start, 0.0),
+            begun: Vec::new(),
+            served: Vec::new(),
+            unserved: 0,
+            failures: 0,
+            latencies: Vec::new(),
+        }
+    }
+
     fn count(&mut self, change: isize) {
         let now = Instant::now();
         self.summed.1 += self.in_flight as f64 * (now - self.summed.0).as_secs_f64();
@@ -141,22 +158,24 @@ struct Outcome {
     limits: Vec<usize>,
 }
 
+impl Outcome {
+    fn tell(&self) {
+        let Self { seen, limits } = self;
+        println!(
+            "most {} mean {:.1} in flight, {:.1} served per s, {:.1} in the end, {} not, limit {:?}",
+            seen.most,
+            seen.mean_in_flight(),
+            seen.rate(),
+            seen.rate_in_the_end(),
+            seen.unserved,
+            (limits.iter().max(), limits.last()),
+        );
+    }
+}
+
 /// All requests, each sent again after a second or two until it is served.
 async fn run(scenario: Scenario) -> Outcome {
-    let start = Instant::now();
-    let seen = Arc::new(Mutex::new(Seen {
-        scenario: scenario.clone(),
-        dice: Dice::new(7),
-        start,
-        in_flight: 0,
-        most: 0,
-        summed: (start, 0.0),
-        begun: Vec::new(),
-        served: Vec::new(),
-        unserved: 0,
-        failures: 0,
-        latencies: Vec::new(),
-    }));
+    let seen = Arc::new(Mutex::new(Seen::new(scenario.clone())));
     let limits = Arc::new(Mutex::new(Vec::new()));
     let watch = Arc::clone(&seen);
     let builder = AdaptiveLimitLayer::builder()
@@ -203,16 +222,7 @@ async fn run(scenario: Scenario) -> Outcome {
     }
     assert_eq!((handle.in_flight(), handle.queued()), (0, 0));
     let outcome = Outcome { seen: locked(&seen).clone(), limits: locked(&limits).clone() };
-    let Outcome { seen, limits } = &outcome;
-    println!(
-        "most {} mean {:.1} in flight, {:.1} served per s, {:.1} in the end, {} not, limit {:?}",
-        seen.most,
-        seen.mean_in_flight(),
-        seen.rate(),
-        seen.rate_in_the_end(),
-        seen.unserved,
-        (limits.iter().max(), limits.last()),
-    );
+    outcome.tell();
     outcome
 }
 
