@@ -1,5 +1,7 @@
 //! Scenario 37: stacks of any layers in any order, over any plan.
 
+mod limits;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -34,6 +36,9 @@ enum Refuses {
     Full,
     /// After this long, if at all.
     Waiting(Option<Duration>),
+    AtTheLimit,
+    WaitingAtTheLimit(Option<Duration>),
+    Overload,
     Open,
     After(Duration),
     /// Once an attempt was made, and there is no time for the next.
@@ -64,13 +69,19 @@ impl Truth {
         let is_late = request.deadline.is_some_and(Deadline::has_passed);
         let fits = match (*layer, rejected.reason()) {
             (Refuses::Full | Refuses::Waiting(_), Reason::BulkheadFull) => true,
-            (Refuses::Waiting(most), Reason::QueueTimedOut) => {
+            (Refuses::AtTheLimit | Refuses::WaitingAtTheLimit(_), Reason::LimitReached) => true,
+            (Refuses::Overload, Reason::Overloaded) => true,
+            (Refuses::Waiting(most) | Refuses::WaitingAtTheLimit(most), Reason::QueueTimedOut) => {
                 most.is_some_and(|most| took >= most)
             }
             (Refuses::After(limit), Reason::TimedOut) => took >= limit,
-            (Refuses::Waiting(_) | Refuses::After(_) | Refuses::Late, Reason::DeadlineExceeded) => {
-                is_late
-            }
+            (
+                Refuses::Waiting(_)
+                | Refuses::WaitingAtTheLimit(_)
+                | Refuses::After(_)
+                | Refuses::Late,
+                Reason::DeadlineExceeded,
+            ) => is_late,
             (Refuses::Open, Reason::CircuitOpen) => {
                 rejected.retry_after().is_some_and(|wait| wait <= OPEN_AT_MOST)
             }
@@ -108,7 +119,7 @@ fn stack(world: &mut World<'_>, dice: &Dice, db: Endpoint) -> (Stack, Arc<Truth>
 
 fn layer(world: &mut World<'_>, dice: &Dice, inner: Stack, told: &mut Truth, index: u64) -> Stack {
     let name = |kind: &str| format!("{kind} {index}");
-    match dice.below(9) {
+    match dice.below(12) {
         0 => {
             let name = name("observe");
             boxed(ObserveLayer::builder(world.observer()).name(name).build().layer(inner))
@@ -119,6 +130,9 @@ fn layer(world: &mut World<'_>, dice: &Dice, inner: Stack, told: &mut Truth, ind
         4 => queueing(world, dice, inner, told, &name("queue")),
         5 | 6 => breaker(world, dice, inner, told, &name("breaker")),
         7 => retry(world, dice, inner, told, &name("retry")),
+        8 => limits::adaptive_limit(world, dice, inner, told, &name("adaptive limit")),
+        9 => limits::load_shed(world, dice, inner, told, &name("load shed")),
+        10 => limits::throttle(world, dice, inner, told, &name("throttle")),
         _ => hedge(world, dice, inner, told, &name("hedge")),
     }
 }
