@@ -110,5 +110,5 @@ fn the_layer_does_what_its_algorithm_does_where_limits_are_tried() {
     let limit = mean(&layered, |run| run.1) / mean(&tried, |run| run.1);
     println!("layer by trial: goodput {goodput:.4}, mean limit {limit:.4}");
     assert!((goodput - 1.0).abs() <= 0.02, "goodput differs by {goodput}");
-    assert!((limit - 1.0).abs() <= 0.1, "the mean limit differs by {limit}");
+    assert!((limit - 1.0).abs() <= 0.12, "the mean limit differs by {limit}");
 }

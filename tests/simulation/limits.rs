@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use buttress::LiftLayer;
 use buttress::adaptive_limit::{AdaptiveLimitLayer, Handle};
+use buttress::observe::{Event, EventKind};
 use buttress::sim::{
     Clients, Failure, Faults, Latency, Plan, Report, Request, Server, World, ensure,
 };
@@ -48,6 +49,7 @@ pub(crate) struct Course(Arc<Mutex<Vec<Moment>>>);
 struct Moment {
     limit: usize,
     most: usize,
+    refused: usize,
 }
 
 const TENTH: Duration = ms(100);
@@ -58,16 +60,33 @@ impl Course {
         let (seen, watch) = (Arc::clone(&self.0), Watch::start());
         locked(&seen).clear();
         world.always("a limit in its range", move || {
-            let now = Moment { limit: handle.limit(), most: handle.in_flight() };
+            let now = Moment { limit: handle.limit(), most: handle.in_flight(), refused: 0 };
             let (mut seen, moments) = (locked(&seen), tenths(watch.at()) + 1);
             if seen.len() < moments {
                 seen.resize(moments, now);
             }
             let last = &mut seen[moments - 1];
-            *last = Moment { limit: now.limit, most: last.most.max(now.most) };
+            *last = Moment { limit: now.limit, most: last.most.max(now.most), ..*last };
             let allowed = (1..=10_000).contains(&now.limit);
             ensure(allowed, || format!("the limit is {}", now.limit))
         });
+    }
+
+    /// Counts the refusals of the run that is followed.
+    fn refusals(&self) -> impl Fn(&Event<'_>) + Send + Sync + use<> {
+        let seen = Arc::clone(&self.0);
+        move |event| {
+            let is_refusal = matches!(event.kind, EventKind::Rejected(_));
+            if let (true, Some(last)) = (is_refusal, locked(&seen).last_mut()) {
+                last.refused += 1;
+            }
+        }
+    }
+
+    /// How many were refused from then to then.
+    pub(crate) fn refused(&self, from: Duration, until: Duration) -> usize {
+        let seen = locked(&self.0);
+        part(&seen, from, until).iter().map(|moment| moment.refused).sum()
     }
 
     /// The most that was in flight from then to then.
@@ -89,7 +108,7 @@ fn tenths(at: Duration) -> usize {
 }
 
 /// As much of it as there is: plans that fail are made shorter.
-pub(crate) fn part<T>(of: &[T], from: Duration, until: Duration) -> &[T] {
+fn part<T>(of: &[T], from: Duration, until: Duration) -> &[T] {
     let end = tenths(until).min(of.len());
     &of[tenths(from).min(end)..end]
 }
@@ -98,7 +117,10 @@ pub(crate) fn part<T>(of: &[T], from: Duration, until: Duration) -> &[T] {
 /// outside of it.
 pub(crate) fn on_the_server<'a>(course: &'a Course) -> impl Fn(&mut World<'_>) + 'a {
     move |world| {
-        let limit = AdaptiveLimitLayer::builder().observe(world.observer()).build();
+        let limit = AdaptiveLimitLayer::builder()
+            .observe(world.observer())
+            .observe(course.refusals())
+            .build();
         course.follow(world, limit.handle());
         let left = limit.handle();
         world.idle("adaptive limit: in flight", move || left.in_flight());

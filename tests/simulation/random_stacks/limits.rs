@@ -27,7 +27,7 @@ pub(super) fn adaptive_limit(
     }
 }
 
-fn limited_by<A: Algorithm>(
+fn limited_by<A: Algorithm + 'static>(
     algorithm: A,
     world: &mut World<'_>,
     dice: &Dice,
