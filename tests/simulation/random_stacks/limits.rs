@@ -108,7 +108,7 @@ pub(super) fn throttle(
         .name(name)
         .classify(Failures)
         .multiplier(dice.one_of(&[1.1, 1.5, 2.0]))
-        .window(dice.millis(200..5000))
+        .window(dice.millis(1000..10_000))
         .seed(world.seed(name))
         .observe(world.observer())
         .build();
