@@ -15,8 +15,8 @@ use crate::stacks::{TRIGGER, clients, full, seconds, world};
 const TRACES: [(&str, u64, u64); 4] = [
     ("full stack, slow", 0x1, 0xa1bb_7ad2_adfa_0ad0),
     ("full stack, errors", 0x2a, 0x9448_b18a_6894_5cad),
-    ("any stack", 0x2, 0xe4e1_3508_f397_b4ab),
-    ("any stack", 0xb, 0x2de0_5671_9891_eb4d),
+    ("any stack", 0x2, 0xf1c1_0280_42ee_bf8e),
+    ("any stack", 0xb, 0xce36_8c55_8838_bcce),
 ];
 
 fn trace(name: &str, seed: u64) -> u64 {
