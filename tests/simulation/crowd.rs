@@ -96,7 +96,7 @@ fn the_layer_does_what_its_algorithm_does_where_limits_are_tried() {
         check(plan(END, offering(2.0), Faults::new())).seeds(16).at_most(16).run(wire, |report| {
             let good: u64 =
                 report.clients["shop"].moments.iter().skip(50).map(|moment| moment.good).sum();
-            let rate = good as f64 / (END - FROM).as_secs_f64();
+            let rate = good as f64 / END.saturating_sub(FROM).as_secs_f64();
             layered.borrow_mut().push((rate, course.mean(FROM, END)));
             Ok(())
         });

@@ -115,7 +115,7 @@ fn part<T>(of: &[T], from: Duration, until: Duration) -> &[T] {
 
 /// The server behind its own adaptive limit, as the manual says: a timeout inside, the limit
 /// outside of it.
-pub(crate) fn on_the_server<'a>(course: &'a Course) -> impl Fn(&mut World<'_>) + 'a {
+pub(crate) fn on_the_server(course: &Course) -> impl Fn(&mut World<'_>) {
     move |world| {
         let limit = AdaptiveLimitLayer::builder()
             .observe(world.observer())
@@ -176,5 +176,7 @@ pub(crate) fn back_after(report: &Report, from: Duration, until: Duration) -> Op
     const SECOND: Duration = seconds(1);
     let begins = (0_u32..).map(|step| from + TENTH * step);
     let mut seconds = begins.take_while(|at| *at + SECOND <= until);
-    seconds.find(|at| of_oracle(report, *at, *at + SECOND) >= 0.95).map(|at| at - from)
+    seconds
+        .find(|at| of_oracle(report, *at, *at + SECOND) >= 0.95)
+        .map(|at| at.saturating_sub(from))
 }

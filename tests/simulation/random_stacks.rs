@@ -68,9 +68,9 @@ impl Truth {
         };
         let is_late = request.deadline.is_some_and(Deadline::has_passed);
         let fits = match (*layer, rejected.reason()) {
-            (Refuses::Full | Refuses::Waiting(_), Reason::BulkheadFull) => true,
-            (Refuses::AtTheLimit | Refuses::WaitingAtTheLimit(_), Reason::LimitReached) => true,
-            (Refuses::Overload, Reason::Overloaded) => true,
+            (Refuses::Full | Refuses::Waiting(_), Reason::BulkheadFull)
+            | (Refuses::AtTheLimit | Refuses::WaitingAtTheLimit(_), Reason::LimitReached)
+            | (Refuses::Overload, Reason::Overloaded) => true,
             (Refuses::Waiting(most) | Refuses::WaitingAtTheLimit(most), Reason::QueueTimedOut) => {
                 most.is_some_and(|most| took >= most)
             }
