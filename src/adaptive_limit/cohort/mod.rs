@@ -68,6 +68,10 @@ pub struct Cohort {
     baseline: Option<Baseline>,
     /// Calls to let pass before the next cohort.
     gap: u32,
+    /// How long to wait for the last tenth of the cohort that is open, and how long a silence makes
+    /// it say nothing about now. Worked out as it opens, and not for every call.
+    patience: Duration,
+    stale_after: Duration,
 }
 
 impl Cohort {
@@ -82,6 +86,8 @@ impl Cohort {
             noise: Noise::default(),
             baseline: None,
             gap: 0,
+            patience: Duration::ZERO,
+            stale_after: Duration::ZERO,
         }
     }
 
@@ -106,16 +112,6 @@ impl Cohort {
         };
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         return members as usize;
-    }
-
-    /// How long to wait for the last tenth of a cohort.
-    fn patience(&self) -> Duration {
-        Duration::from_secs_f64((10.0 * self.no_load()).clamp(1.0, 10.0))
-    }
-
-    /// A cohort in which nothing happens for so long says nothing about now.
-    fn stale_after(&self) -> Duration {
-        Duration::from_secs_f64((20.0 * self.no_load()).clamp(2.0, 3600.0))
     }
 
     fn complete(&mut self, now: Instant) {
@@ -165,7 +161,7 @@ impl Cohort {
         }
         let calm = !shown.pressed && reading.queue <= reading.target;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        if calm && self.probe == Probe::None && !self.steps.starting {
+        if calm && self.probe == Probe::None {
             self.gap = 7 * shown.members as u32;
         }
     }
@@ -238,7 +234,7 @@ impl Algorithm for Cohort {
 
     fn admitted(&mut self, call: &Admitted) -> Option<u64> {
         self.gap = 0;
-        let (patience, stale) = (self.patience(), self.stale_after());
+        let (patience, stale) = (self.patience, self.stale_after);
         let members = self.members.get_or_insert_with(|| Members::new(call.now));
         if members.is_open() {
             let idle = call.now.saturating_duration_since(members.last_heard());
@@ -263,13 +259,16 @@ impl Algorithm for Cohort {
             return None;
         }
         let wanted = self.wanted();
+        let no_load = self.no_load();
+        self.patience = Duration::from_secs_f64((10.0 * no_load).clamp(1.0, 10.0));
+        self.stale_after = Duration::from_secs_f64((20.0 * no_load).clamp(2.0, 3600.0));
         let members = self.members.as_mut()?;
         members.open(call.now, wanted);
         Some(members.admit(call.now, call.in_flight))
     }
 
     fn ended(&mut self, call: &Ended) {
-        let patience = self.patience();
+        let patience = self.patience;
         let Some(members) = &mut self.members else { return };
         if members.end(call) && members.is_complete(call.now, patience) {
             self.complete(call.now);
