@@ -75,6 +75,32 @@ pub trait Algorithm: Send {
     }
 }
 
+impl<T: Algorithm + ?Sized> Algorithm for Box<T> {
+    fn begin(&mut self, range: Range) {
+        (**self).begin(range);
+    }
+
+    fn limit(&self) -> f64 {
+        (**self).limit()
+    }
+
+    fn usual_limit(&self) -> f64 {
+        (**self).usual_limit()
+    }
+
+    fn admitted(&mut self, call: &Admitted) -> Option<u64> {
+        (**self).admitted(call)
+    }
+
+    fn ended(&mut self, call: &Ended) {
+        (**self).ended(call);
+    }
+
+    fn skip(&self) -> u32 {
+        (**self).skip()
+    }
+}
+
 /// What limits are allowed, and with which to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

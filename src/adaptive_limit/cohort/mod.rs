@@ -47,7 +47,7 @@ use crate::adaptive_limit::{Admitted, Algorithm, Ended, Range};
 ///
 /// Two readings of the clock for each member of a cohort. Of the calls under a limit that is not
 /// in use about one in eight is a member, of those under one that is in use about three in four.
-/// Memory for the longest cohort, 2,000 members, is 48 kB at most.
+/// Memory for the longest cohort, 2,000 members, is 32 kB.
 ///
 /// # What it cannot do
 ///

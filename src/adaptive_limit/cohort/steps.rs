@@ -3,6 +3,10 @@
 use super::members::Shown;
 use super::reading::{self, Reading};
 use crate::adaptive_limit::Range;
+use crate::adaptive_limit::bounds::Bounds;
+
+/// Where none is given.
+const INITIAL: f64 = 8.0;
 
 /// The limit, and how it moves.
 #[derive(Clone, Debug)]
@@ -10,8 +14,7 @@ pub(super) struct Steps {
     pub(super) limit: f64,
     /// It doubles until there is a queue.
     pub(super) starting: bool,
-    min: f64,
-    max: f64,
+    bounds: Bounds,
     /// How many times as large a step is, while the queue stays empty.
     thrust: f64,
     /// Where the limit was before nearly all calls timed out.
@@ -23,10 +26,9 @@ pub(super) struct Steps {
 impl Steps {
     pub(super) fn new() -> Self {
         Self {
-            limit: 8.0,
+            limit: INITIAL,
             starting: true,
-            min: 1.0,
-            max: 10_000.0,
+            bounds: Bounds::ANY,
             thrust: 1.0,
             before_blackout: None,
             overload_level: None,
@@ -34,16 +36,11 @@ impl Steps {
     }
 
     pub(super) fn begin(&mut self, range: Range) {
-        #[allow(clippy::cast_precision_loss)]
-        let (min, max, initial) =
-            (range.min as f64, range.max as f64, range.initial.map(|n| n as f64));
-        (self.min, self.max) = (min, max);
-        self.set(initial.unwrap_or(8.0));
+        (self.bounds, self.limit) = Bounds::begin(range, INITIAL);
     }
 
     pub(super) fn set(&mut self, limit: f64) {
-        // `max` and `min` take the number where the other is none.
-        self.limit = limit.max(self.min).min(self.max);
+        self.limit = self.bounds.hold(limit);
     }
 
     /// More than one in ten asked for less: it goes down by half their share.

@@ -1,5 +1,6 @@
 //! [`Gate`]: a limit before its caller, as the layer has it, without the service around it.
 
+use crate::adaptive_limit::state::Machine;
 use crate::adaptive_limit::{Admitted, Algorithm, Ended, Outcome, Range};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 pub(super) const MAX: usize = 10_000;
 
 pub(super) struct Gate {
-    algorithm: Box<dyn Algorithm>,
+    machine: Machine<Box<dyn Algorithm>>,
     limit: usize,
     in_flight: usize,
     skip: u32,
@@ -22,9 +23,9 @@ pub(super) struct Pass {
 }
 
 impl Gate {
-    pub(super) fn new(mut algorithm: Box<dyn Algorithm>) -> Self {
-        algorithm.begin(Range::new(1, MAX));
-        let mut gate = Self { algorithm, limit: 1, in_flight: 0, skip: 0, pressed: false };
+    pub(super) fn new(algorithm: Box<dyn Algorithm>) -> Self {
+        let machine = Machine::new(algorithm, Range::new(1, MAX));
+        let mut gate = Self { machine, limit: 1, in_flight: 0, skip: 0, pressed: false };
         gate.follow();
         gate
     }
@@ -52,7 +53,7 @@ impl Gate {
             self.skip -= 1;
             return Some(Pass { mark: None });
         }
-        let mark = self.algorithm.admitted(&Admitted::new(now, self.in_flight));
+        let mark = self.machine.admitted(Admitted::new(now, self.in_flight));
         self.follow();
         Some(Pass { mark })
     }
@@ -62,17 +63,14 @@ impl Gate {
         if let Some(mark) = pass.mark {
             let (in_flight, pressed) = (self.in_flight, std::mem::take(&mut self.pressed));
             let call = Ended { in_flight, pressed, mark, ..Ended::new(now, latency, outcome) };
-            self.algorithm.ended(&call);
+            self.machine.ended(call);
             self.follow();
         }
     }
 
     fn follow(&mut self) {
-        // A cast saturates, and takes what is no number for 0.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let limit = self.algorithm.limit() as usize;
-        self.limit = limit.clamp(1, MAX);
-        self.skip = self.algorithm.skip();
+        self.limit = self.machine.limit();
+        self.skip = self.machine.skip();
     }
 }
 
