@@ -85,6 +85,7 @@ pub mod circuit_breaker;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod hedge;
+pub mod idempotency;
 pub mod load_shed;
 pub mod retry;
 pub mod timeout;

@@ -144,6 +144,29 @@ pub enum Reason {
     TimedOut,
     /// The caller's own deadline has passed.
     DeadlineExceeded,
+    /// A request that has to carry an idempotency key has none.
+    KeyMissing,
+    /// The idempotency key makes no sense.
+    KeyInvalid,
+    /// Nobody knows whose idempotency key it is.
+    ScopeMissing,
+    /// The request body could not be read.
+    BodyRead,
+    /// The request body is longer than what is kept for comparing it with a repetition.
+    RequestTooLarge,
+    /// The idempotency key was used for another request.
+    FingerprintMismatch,
+    /// A request with the same idempotency key is running.
+    InProgress,
+    /// A request with the same idempotency key may have taken effect, and nobody knows what came of
+    /// it.
+    OutcomeUnknown,
+    /// A request with the same idempotency key has run, and its answer was not kept.
+    ResultUnavailable,
+    /// The store of idempotency records does not answer.
+    StoreUnavailable,
+    /// The store of idempotency records has no room for another.
+    StoreFull,
 }
 
 impl Reason {
@@ -159,6 +182,17 @@ impl Reason {
             Self::RateLimited => "rate_limited",
             Self::TimedOut => "timed_out",
             Self::DeadlineExceeded => "deadline_exceeded",
+            Self::KeyMissing => "key_missing",
+            Self::KeyInvalid => "key_invalid",
+            Self::ScopeMissing => "scope_missing",
+            Self::BodyRead => "body_read",
+            Self::RequestTooLarge => "request_too_large",
+            Self::FingerprintMismatch => "fingerprint_mismatch",
+            Self::InProgress => "in_progress",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::ResultUnavailable => "result_unavailable",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::StoreFull => "store_full",
         }
     }
 
@@ -173,6 +207,17 @@ impl Reason {
             Self::RateLimited => "rate limit exceeded",
             Self::TimedOut => "timed out",
             Self::DeadlineExceeded => "deadline exceeded",
+            Self::KeyMissing => "idempotency key missing",
+            Self::KeyInvalid => "idempotency key invalid",
+            Self::ScopeMissing => "no scope for the idempotency key",
+            Self::BodyRead => "request body could not be read",
+            Self::RequestTooLarge => "request body too large",
+            Self::FingerprintMismatch => "idempotency key used for another request",
+            Self::InProgress => "request with this idempotency key in progress",
+            Self::OutcomeUnknown => "outcome of the first request unknown",
+            Self::ResultUnavailable => "answer to the first request not kept",
+            Self::StoreUnavailable => "idempotency store unavailable",
+            Self::StoreFull => "idempotency store full",
         }
     }
 }

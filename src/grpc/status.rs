@@ -105,6 +105,14 @@ pub(super) fn code(reason: Reason) -> Code {
         | Reason::CircuitOpen => Code::Unavailable,
         Reason::RateLimited => Code::ResourceExhausted,
         Reason::TimedOut | Reason::DeadlineExceeded => Code::DeadlineExceeded,
+        Reason::KeyMissing | Reason::KeyInvalid | Reason::BodyRead => Code::InvalidArgument,
+        Reason::ScopeMissing => Code::PermissionDenied,
+        Reason::InProgress => Code::Aborted,
+        Reason::OutcomeUnknown | Reason::ResultUnavailable | Reason::FingerprintMismatch => {
+            Code::FailedPrecondition
+        }
+        Reason::RequestTooLarge => Code::ResourceExhausted,
+        Reason::StoreUnavailable | Reason::StoreFull => Code::Unavailable,
     }
 }
 

@@ -145,6 +145,96 @@ pub enum EventKind {
     Withheld(Withheld),
     /// A header of the request made no sense, and was left out of account.
     Malformed,
+    /// What the idempotency layer did about a request.
+    Idempotency(IdempotencyResult),
+    /// The store of idempotency records has answered, or failed to.
+    StoreCalled {
+        /// What it was asked.
+        call: StoreCall,
+        /// How long that took, repetitions included.
+        latency: Duration,
+    },
+}
+
+/// What the idempotency layer did about a request. Several can happen to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IdempotencyResult {
+    /// It ran, and its outcome is kept.
+    Executed,
+    /// It had run before: the outcome that was kept is the answer.
+    Replayed,
+    /// It is running: refused.
+    InProgress,
+    /// Its key was used for another request: refused.
+    Mismatch,
+    /// It ran, and its outcome is not final: the next request with its key runs again.
+    Released,
+    /// It may have taken effect, and what came of it is not known.
+    Indeterminate,
+    /// It has run, and the answer is not kept, or was not.
+    Tombstone,
+    /// It runs in place of one whose holder was not heard of for a lease.
+    Takeover,
+    /// It ran, and had lost its claim before it ended.
+    Fenced,
+    /// It went past the layer, unprotected.
+    Bypass,
+    /// It was not fit to be run: no key, no scope, too long, or no room.
+    Rejected,
+    /// The store failed.
+    StoreError,
+    /// It ran to its end although its caller had left.
+    DetachedFinish,
+}
+
+impl IdempotencyResult {
+    /// A stable word for it: the `result` label of the metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Executed => "executed",
+            Self::Replayed => "replayed",
+            Self::InProgress => "in_progress",
+            Self::Mismatch => "mismatch",
+            Self::Released => "released",
+            Self::Indeterminate => "indeterminate",
+            Self::Tombstone => "tombstone",
+            Self::Takeover => "takeover",
+            Self::Fenced => "fenced",
+            Self::Bypass => "bypass",
+            Self::Rejected => "rejected",
+            Self::StoreError => "store_error",
+            Self::DetachedFinish => "detached_finish",
+        }
+    }
+}
+
+impl fmt::Display for IdempotencyResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// What a store of idempotency records is asked while a request waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreCall {
+    /// For the right to run a request.
+    Begin,
+    /// To keep an outcome.
+    Complete,
+}
+
+impl StoreCall {
+    /// A stable word for it: the `call` label of the metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Begin => "begin",
+            Self::Complete => "complete",
+        }
+    }
 }
 
 /// Why no further attempt was made.

@@ -11,7 +11,8 @@ use ::metrics::{
 
 use crate::classify::Class;
 use crate::observe::event::Phase;
-use crate::observe::{Event, EventKind, Observe, Stage};
+use crate::observe::family::Family;
+use crate::observe::{Event, EventKind, Observe, Stage, StoreCall};
 use crate::rejected::Reason;
 use crate::sync::{Mutex, lock};
 
@@ -27,9 +28,11 @@ use crate::sync::{Mutex, lock};
 /// | `buttress_late_results_total` | counter | `layer`, `name` |
 /// | `buttress_transitions_total` | counter | `name`, `from`, `to` |
 /// | `buttress_retries_total` | counter; `outcome` is `retried`, `hedged`, or why not: `attempts`, `request`, `stopped`, `deadline`, `budget` | `name`, `outcome` |
+/// | `buttress_idempotency_total` | counter; `result` as in [`IdempotencyResult`](crate::observe::IdempotencyResult) | `name`, `result` |
 /// | `buttress_malformed_total` | counter, of headers | `layer`, `name` |
 /// | `buttress_latency_seconds` | histogram | `layer`, `name` |
 /// | `buttress_queue_seconds` | histogram, of the calls that waited | `layer`, `name` |
+/// | `buttress_store_seconds` | histogram, of idempotency records: `begin`, `complete` | `name`, `call` |
 /// | `buttress_in_flight` | gauge | `layer`, `name` |
 /// | `buttress_queued` | gauge | `layer`, `name` |
 /// | `buttress_limit` | gauge | `layer`, `name` |
@@ -87,6 +90,8 @@ impl MetricsObserver {
             Unit::Count,
             "Further attempts that were sent, and those that were withheld."
         );
+        describe_counter!(IDEMPOTENCY, Unit::Count, "Requests by what was done about them.");
+        describe_histogram!(STORE, Unit::Seconds, "Answers of the store of idempotency records.");
         describe_counter!(MALFORMED, Unit::Count, "Headers that made no sense.");
         describe_histogram!(LATENCY, Unit::Seconds, "From admission to the end of a call.");
         describe_histogram!(QUEUE, Unit::Seconds, "Wait in the layer's queue, where it waited.");
@@ -134,6 +139,8 @@ const LATE_RESULTS: &str = "buttress_late_results_total";
 const TRANSITIONS: &str = "buttress_transitions_total";
 const RETRIES: &str = "buttress_retries_total";
 const MALFORMED: &str = "buttress_malformed_total";
+const IDEMPOTENCY: &str = "buttress_idempotency_total";
+const STORE: &str = "buttress_store_seconds";
 const BUDGET: &str = "buttress_budget_tokens";
 const LATENCY: &str = "buttress_latency_seconds";
 const QUEUE: &str = "buttress_queue_seconds";
@@ -151,6 +158,9 @@ struct Handles {
     would_reject: Family<&'static str, 16>,
     transitions: Family<(Phase, Phase), 20>,
     retries: Family<&'static str, 8>,
+    idempotency: Family<&'static str, 13>,
+    begin: OnceLock<Histogram>,
+    complete: OnceLock<Histogram>,
     malformed: OnceLock<Counter>,
     budget: OnceLock<Gauge>,
     abandoned: OnceLock<Counter>,
@@ -175,6 +185,9 @@ impl Handles {
             would_reject: Family::default(),
             transitions: Family::default(),
             retries: Family::default(),
+            idempotency: Family::default(),
+            begin: OnceLock::new(),
+            complete: OnceLock::new(),
             malformed: OnceLock::new(),
             budget: OnceLock::new(),
             abandoned: OnceLock::new(),
@@ -223,6 +236,25 @@ impl Handles {
             ::metrics::counter!(RETRIES, vec![self.name.clone(), outcome])
         };
         self.retries.increment(outcome, make);
+    }
+
+    fn idempotency(&self, result: &'static str) {
+        let make = |result| {
+            let result = Label::from_static_parts("result", result);
+            ::metrics::counter!(IDEMPOTENCY, vec![self.name.clone(), result])
+        };
+        self.idempotency.increment(result, make);
+    }
+
+    fn store_called(&self, call: StoreCall, latency: Duration) {
+        let histogram = match call {
+            StoreCall::Begin => &self.begin,
+            StoreCall::Complete => &self.complete,
+        };
+        let label = Label::from_static_parts("call", call.label());
+        histogram
+            .get_or_init(|| ::metrics::histogram!(STORE, vec![self.name.clone(), label]))
+            .record(latency.as_secs_f64());
     }
 
     fn transitioned(&self, from: Phase, to: Phase) {
@@ -317,6 +349,8 @@ impl Observe for Handles {
             EventKind::Retried { .. } => self.retried("retried"),
             EventKind::Hedged => self.retried("hedged"),
             EventKind::Withheld(why) => self.retried(why.label()),
+            EventKind::Idempotency(result) => self.idempotency(result.label()),
+            EventKind::StoreCalled { call, latency } => self.store_called(call, latency),
             EventKind::Malformed => self
                 .malformed
                 .get_or_init(|| ::metrics::counter!(MALFORMED, self.labels()))
@@ -346,30 +380,6 @@ const BREAKER: &str = "circuit_breaker";
 fn set_state(gauges: &[Gauge; Phase::ALL.len()], now: Phase) {
     for (gauge, phase) in gauges.iter().zip(Phase::ALL) {
         gauge.set(if phase == now { 1.0 } else { 0.0 });
-    }
-}
-
-/// The counters of one metric that differ in one label, in the order of their first use.
-///
-/// A scan over a few short labels costs less than a hash, and what is counted most has usually
-/// come first. A label beyond the capacity is still counted, by a look-up in the recorder.
-struct Family<K, const N: usize>([OnceLock<(K, Counter)>; N]);
-
-impl<K: Copy + PartialEq, const N: usize> Family<K, N> {
-    fn increment(&self, label: K, make: impl Fn(K) -> Counter) {
-        for slot in &self.0 {
-            let (held, counter) = slot.get_or_init(|| (label, make(label)));
-            if *held == label {
-                return counter.increment(1);
-            }
-        }
-        make(label).increment(1);
-    }
-}
-
-impl<K, const N: usize> Default for Family<K, N> {
-    fn default() -> Self {
-        Self(std::array::from_fn(|_| OnceLock::new()))
     }
 }
 

@@ -59,6 +59,8 @@
 
 mod emit;
 pub(crate) mod event;
+#[cfg(feature = "metrics")]
+mod family;
 mod future;
 mod layer;
 #[cfg(feature = "metrics")]
@@ -69,7 +71,7 @@ mod tracing;
 
 pub(crate) use emit::{Emitter, Identity, identity_setters};
 
-pub use event::{Event, EventKind, Observe, Stage, Withheld};
+pub use event::{Event, EventKind, IdempotencyResult, Observe, Stage, StoreCall, Withheld};
 pub use future::ResponseFuture;
 pub use layer::{Builder, ObserveLayer};
 #[cfg(feature = "metrics")]

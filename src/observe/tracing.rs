@@ -3,7 +3,7 @@
 use ::tracing::{debug, info, trace, warn};
 
 use crate::observe::event::Phase;
-use crate::observe::{Event, EventKind, Observe};
+use crate::observe::{Event, EventKind, IdempotencyResult, Observe};
 
 /// Turns events into structured events of [`tracing`](https://docs.rs/tracing), all under the
 /// target `buttress`.
@@ -15,7 +15,9 @@ use crate::observe::{Event, EventKind, Observe};
 /// | `rejected`, `would_reject` | debug | `reason` |
 /// | `retried` | debug | `attempt`, `delay_seconds` |
 /// | `withheld` | debug | `reason` |
+/// | `idempotency` | warn if `indeterminate`, `fenced` or `store_error`, info if `takeover`, else debug | `result` |
 /// | `hedged`, `malformed` | debug | |
+/// | `store_called` | trace | `call`, `latency_seconds` |
 /// | `queued` | trace | |
 /// | `admitted` | trace | `waited_seconds` |
 /// | `settled` | trace | `class`, `latency_seconds` |
@@ -67,6 +69,14 @@ impl Observe for TracingObserver {
                 record!(debug, event, "retried", attempt, delay_seconds = delay.as_secs_f64());
             }
             EventKind::Withheld(why) => record!(debug, event, "withheld", reason = why.label()),
+            EventKind::Idempotency(result) => idempotency(event, result),
+            EventKind::StoreCalled { call, latency } => record!(
+                trace,
+                event,
+                "store_called",
+                call = call.label(),
+                latency_seconds = latency.as_secs_f64()
+            ),
             EventKind::Hedged => record!(debug, event, "hedged"),
             EventKind::Malformed => record!(debug, event, "malformed"),
             EventKind::Queued => record!(trace, event, "queued"),
@@ -92,5 +102,15 @@ fn transitioned(event: &Event<'_>, from: Phase, to: Phase) {
         record!(warn, event, "transitioned", from, to = now);
     } else {
         record!(info, event, "transitioned", from, to = now);
+    }
+}
+
+fn idempotency(event: &Event<'_>, result: IdempotencyResult) {
+    use IdempotencyResult::{Fenced, Indeterminate, StoreError, Takeover};
+    let label = result.label();
+    match result {
+        Indeterminate | Fenced | StoreError => record!(warn, event, "idempotency", result = label),
+        Takeover => record!(info, event, "idempotency", result = label),
+        _ => record!(debug, event, "idempotency", result = label),
     }
 }

@@ -14,6 +14,8 @@ pub(crate) use render::Render;
 #[cfg(all(test, feature = "grpc"))]
 pub(crate) use render::every_reason;
 
+pub(crate) use problem::{comes_back, document};
+
 pub use body::ResponseBody;
 pub use future::RespondFuture;
 pub use layer::{RespondLayer, respond};

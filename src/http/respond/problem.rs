@@ -27,7 +27,7 @@ impl Render for Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let unknown = (status != StatusCode::GATEWAY_TIMEOUT).then_some(UNKNOWN_WAIT);
+        let unknown = comes_back(rejected.reason()).then_some(UNKNOWN_WAIT);
         if let Some(wait) = rejected.retry_after().or(unknown) {
             headers.insert(RETRY_AFTER, retry_after::value(wait));
         }
@@ -35,26 +35,33 @@ impl Render for Problem {
     }
 }
 
-fn document(reason: Reason) -> (StatusCode, &'static str) {
-    // Written out by the compiler, so that a refusal formats nothing.
-    macro_rules! problem {
-        ($status:literal $name:ident, $title:literal, $code:literal) => {
-            (
-                StatusCode::$name,
-                concat!(
-                    r#"{"type":"urn:problem-type:buttress:"#,
-                    $code,
-                    r#"","title":""#,
-                    $title,
-                    r#"","status":"#,
-                    $status,
-                    r#","code":""#,
-                    $code,
-                    r#""}"#
-                ),
-            )
-        };
-    }
+// Written out by the compiler, so that a refusal formats nothing.
+macro_rules! problem {
+    ($status:literal $name:ident, $title:literal, $code:literal) => {
+        problem!($status $name, $title, "buttress", $code)
+    };
+    ($status:literal $name:ident, $title:literal, $of:literal, $code:literal) => {
+        (
+            StatusCode::$name,
+            concat!(
+                r#"{"type":"urn:problem-type:"#,
+                $of,
+                ":",
+                $code,
+                r#"","title":""#,
+                $title,
+                r#"","status":"#,
+                $status,
+                r#","code":""#,
+                $code,
+                r#""}"#
+            ),
+        )
+    };
+}
+
+/// The status and the document of a refusal.
+pub(crate) fn document(reason: Reason) -> (StatusCode, &'static str) {
     match reason {
         Reason::BulkheadFull => {
             problem!(503 SERVICE_UNAVAILABLE, "bulkhead full", "bulkhead_full")
@@ -74,7 +81,60 @@ fn document(reason: Reason) -> (StatusCode, &'static str) {
         Reason::DeadlineExceeded => {
             problem!(504 GATEWAY_TIMEOUT, "deadline exceeded", "deadline_exceeded")
         }
+        _ => idempotency(reason),
     }
+}
+
+/// Those of the idempotency layer.
+fn idempotency(reason: Reason) -> (StatusCode, &'static str) {
+    macro_rules! of {
+        ($status:literal $name:ident, $title:literal, $code:literal) => {
+            problem!($status $name, $title, "idempotency", $code)
+        };
+    }
+    match reason {
+        Reason::KeyMissing => {
+            of!(400 BAD_REQUEST, "idempotency key missing", "key_missing")
+        }
+        Reason::KeyInvalid => {
+            of!(400 BAD_REQUEST, "idempotency key invalid", "key_invalid")
+        }
+        Reason::BodyRead => {
+            of!(400 BAD_REQUEST, "request body could not be read", "body_read")
+        }
+        Reason::ScopeMissing => {
+            of!(403 FORBIDDEN, "no scope for the idempotency key", "scope_missing")
+        }
+        Reason::InProgress => {
+            of!(409 CONFLICT, "request with this idempotency key in progress", "in_progress")
+        }
+        Reason::OutcomeUnknown => {
+            of!(409 CONFLICT, "outcome of the first request unknown", "outcome_unknown")
+        }
+        Reason::ResultUnavailable => {
+            of!(409 CONFLICT, "answer to the first request not kept", "result_unavailable")
+        }
+        Reason::RequestTooLarge => {
+            of!(413 PAYLOAD_TOO_LARGE, "request body too large", "request_too_large")
+        }
+        Reason::FingerprintMismatch => {
+            of!(422 UNPROCESSABLE_ENTITY, "idempotency key used for another request", "fingerprint_mismatch")
+        }
+        Reason::StoreUnavailable => {
+            of!(503 SERVICE_UNAVAILABLE, "idempotency store unavailable", "store_unavailable")
+        }
+        Reason::StoreFull => {
+            of!(503 SERVICE_UNAVAILABLE, "idempotency store full", "store_full")
+        }
+        // All the others are in `document`.
+        _ => of!(500 INTERNAL_SERVER_ERROR, "refused", "refused"),
+    }
+}
+
+/// Whether the same request may do better in a moment, so that somebody should say when.
+pub(crate) fn comes_back(reason: Reason) -> bool {
+    matches!(document(reason).0, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+        || reason == Reason::InProgress
 }
 
 #[cfg(test)]
@@ -82,13 +142,17 @@ mod tests {
     use super::*;
     use crate::http::respond::render::every_reason;
 
+    fn of(reason: Reason) -> &'static str {
+        if (reason as usize) < (Reason::KeyMissing as usize) { "buttress" } else { "idempotency" }
+    }
+
     #[test]
     fn every_document_agrees_with_the_vocabulary() {
         for reason in every_reason() {
             let response = Problem::render(&Rejected::new(reason));
             let document: serde_json::Value = serde_json::from_str(response.body()).unwrap();
             let expected = serde_json::json!({
-                "type": format!("urn:problem-type:buttress:{reason}"),
+                "type": format!("urn:problem-type:{}:{reason}", of(reason)),
                 "title": reason.text(),
                 "status": response.status().as_u16(),
                 "code": reason.code(),
@@ -104,6 +168,12 @@ mod tests {
             let (status, retry_after) = match reason {
                 Reason::RateLimited => (429, Some("1")),
                 Reason::TimedOut | Reason::DeadlineExceeded => (504, None),
+                Reason::KeyMissing | Reason::KeyInvalid | Reason::BodyRead => (400, None),
+                Reason::ScopeMissing => (403, None),
+                Reason::InProgress => (409, Some("1")),
+                Reason::OutcomeUnknown | Reason::ResultUnavailable => (409, None),
+                Reason::RequestTooLarge => (413, None),
+                Reason::FingerprintMismatch => (422, None),
                 _ => (503, Some("1")),
             };
             assert_eq!(response.status(), status, "{reason}");

@@ -40,6 +40,17 @@ pub(crate) fn every_reason() -> impl Iterator<Item = crate::Reason> {
         Reason::CircuitOpen => Some(Reason::RateLimited),
         Reason::RateLimited => Some(Reason::TimedOut),
         Reason::TimedOut => Some(Reason::DeadlineExceeded),
-        Reason::DeadlineExceeded => None,
+        Reason::DeadlineExceeded => Some(Reason::KeyMissing),
+        Reason::KeyMissing => Some(Reason::KeyInvalid),
+        Reason::KeyInvalid => Some(Reason::ScopeMissing),
+        Reason::ScopeMissing => Some(Reason::BodyRead),
+        Reason::BodyRead => Some(Reason::RequestTooLarge),
+        Reason::RequestTooLarge => Some(Reason::FingerprintMismatch),
+        Reason::FingerprintMismatch => Some(Reason::InProgress),
+        Reason::InProgress => Some(Reason::OutcomeUnknown),
+        Reason::OutcomeUnknown => Some(Reason::ResultUnavailable),
+        Reason::ResultUnavailable => Some(Reason::StoreUnavailable),
+        Reason::StoreUnavailable => Some(Reason::StoreFull),
+        Reason::StoreFull => None,
     })
 }

@@ -256,5 +256,7 @@ pub(super) fn label(kind: &EventKind) -> String {
         EventKind::Hedged => "hedged".to_owned(),
         EventKind::Withheld(why) => format!("withheld {why}"),
         EventKind::Malformed => "malformed".to_owned(),
+        EventKind::Idempotency(result) => format!("idempotency {result}"),
+        EventKind::StoreCalled { call, .. } => format!("store {}", call.label()),
     }
 }

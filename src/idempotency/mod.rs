@@ -1,0 +1,14 @@
+//! Idempotency keys.
+mod claim;
+mod dyn_store;
+mod identity;
+mod state;
+mod store;
+
+pub use claim::{Claim, Fence, OwnerId};
+pub use dyn_store::DynStore;
+pub use identity::{Fingerprint, RecordKey, Scope};
+pub use store::{
+    Abandon, Begin, BeginRequest, Capabilities, Fenced, LeaseExpiry, RecordState, Snapshot, Store,
+    StoreError, StoredOutcome,
+};

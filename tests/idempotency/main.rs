@@ -1,0 +1,1 @@
+//! Idempotency keys as their users see them: stores on real servers, requests over real sockets.
