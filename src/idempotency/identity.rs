@@ -112,6 +112,8 @@ enum State {
 pub(super) const KEY_RECIPE: &[u8] = b"idem/key/v1\0";
 /// The recipe of [`Fingerprint`]s.
 pub(super) const FINGERPRINT_RECIPE: &[u8] = b"idem/fp/v1\0";
+/// The recipe of the keys that a handler sends on.
+pub(super) const STEP_RECIPE: &[u8] = b"idem/step/v1\0";
 
 impl Hasher {
     pub(super) fn new(recipe: &[u8], secret: Option<&[u8]>) -> Self {

@@ -1,5 +1,6 @@
 //! The layers' end of the wire.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
@@ -93,6 +94,14 @@ impl Emitter {
     pub(crate) fn emit(&self, stage: Stage, kind: EventKind) {
         if self.is_on() {
             self.send(stage, kind);
+        }
+    }
+
+    /// Tells why a store did not do what it was asked.
+    #[cold]
+    pub(crate) fn store_failed(&self, error: &(dyn StdError + 'static)) {
+        for observer in &self.observers {
+            observer.on_store_error(&self.name, error);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The events, and the trait of those who listen.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,12 @@ pub trait Observe: Send + Sync {
     fn on_budget(&self, tokens: f64) {
         let _ = tokens;
     }
+
+    /// Called, on what [`bind`](Self::bind) returned, by the idempotency layer of this name
+    /// whenever its store has failed: the error, which no event and no response shows. For logs.
+    fn on_store_error(&self, name: &str, error: &(dyn StdError + 'static)) {
+        let _ = (name, error);
+    }
 }
 
 impl<F> Observe for F
@@ -63,6 +70,10 @@ where
 
     fn on_budget(&self, tokens: f64) {
         (**self).on_budget(tokens);
+    }
+
+    fn on_store_error(&self, name: &str, error: &(dyn StdError + 'static)) {
+        (**self).on_store_error(name, error);
     }
 }
 

@@ -349,7 +349,13 @@ impl Observe for Handles {
             EventKind::Retried { .. } => self.retried("retried"),
             EventKind::Hedged => self.retried("hedged"),
             EventKind::Withheld(why) => self.retried(why.label()),
-            EventKind::Idempotency(result) => self.idempotency(result.label()),
+            EventKind::Idempotency(result) => {
+                // A request that waited for another ends so.
+                if event.stage == Stage::Waiting {
+                    self.leave(Stage::Waiting);
+                }
+                self.idempotency(result.label());
+            }
             EventKind::StoreCalled { call, latency } => self.store_called(call, latency),
             EventKind::Malformed => self
                 .malformed

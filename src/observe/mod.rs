@@ -66,10 +66,16 @@ mod layer;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod service;
+#[cfg(not(feature = "tracing"))]
+mod span;
 #[cfg(feature = "tracing")]
 mod tracing;
 
 pub(crate) use emit::{Emitter, Identity, identity_setters};
+#[cfg(not(feature = "tracing"))]
+pub(crate) use span::in_current_span;
+#[cfg(feature = "tracing")]
+pub(crate) use tracing::in_current_span;
 
 pub use event::{Event, EventKind, IdempotencyResult, Observe, Stage, StoreCall, Withheld};
 pub use future::ResponseFuture;

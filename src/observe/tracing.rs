@@ -1,6 +1,8 @@
 //! [`TracingObserver`]: the events as `tracing` events.
 
-use ::tracing::{debug, info, trace, warn};
+use std::error::Error as StdError;
+
+use ::tracing::{Instrument, debug, info, trace, warn};
 
 use crate::observe::event::Phase;
 use crate::observe::{Event, EventKind, IdempotencyResult, Observe};
@@ -22,6 +24,9 @@ use crate::observe::{Event, EventKind, IdempotencyResult, Observe};
 /// | `admitted` | trace | `waited_seconds` |
 /// | `settled` | trace | `class`, `latency_seconds` |
 /// | `abandoned`, `late_result` | trace | |
+///
+/// What a store of idempotency records fails with is told at warn, with the field `error` and the
+/// kind `store_error`.
 ///
 /// Every event has the fields `kind`, `layer` and `name`. Spans are the caller's: an event is
 /// recorded in whichever span the call runs in.
@@ -94,6 +99,10 @@ impl Observe for TracingObserver {
             EventKind::LateResult => record!(trace, event, "late_result"),
         }
     }
+
+    fn on_store_error(&self, name: &str, error: &(dyn StdError + 'static)) {
+        warn!(target: TARGET, kind = "store_error", layer = "idempotency", name, error);
+    }
 }
 
 fn transitioned(event: &Event<'_>, from: Phase, to: Phase) {
@@ -113,4 +122,9 @@ fn idempotency(event: &Event<'_>, result: IdempotencyResult) {
         Takeover => record!(info, event, "idempotency", result = label),
         _ => record!(debug, event, "idempotency", result = label),
     }
+}
+
+/// The future, in the span of whoever makes it: for a task that goes on without its caller.
+pub(crate) fn in_current_span<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    future.in_current_span()
 }
