@@ -109,7 +109,12 @@ impl Emitter {
     #[cold]
     pub(crate) fn refuse(&self, stage: Stage, reason: Reason) -> Rejected {
         self.emit(stage, EventKind::Rejected(reason));
-        Rejected::new(reason).named(self.name.clone())
+        self.named(Rejected::new(reason))
+    }
+
+    /// The refusal with the name of the layer.
+    pub(crate) fn named(&self, rejected: Rejected) -> Rejected {
+        rejected.named(self.name.clone())
     }
 
     /// Tells of the end of a call that has run since then.

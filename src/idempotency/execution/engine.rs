@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::idempotency::execution::task::{self, Tracker};
 use crate::idempotency::execution::waiting::Waiters;
 use crate::idempotency::execution::{
-    Caller, Concurrent, Config, Execution, Handle, OnStoreError, Panic, Running,
+    Caller, Concurrent, Config, Execution, Handle, OnStoreError, Panic, Running, caught,
 };
 use crate::idempotency::store::{Abandon, Begin, BeginRequest, Store, StoreError, StoredOutcome};
 use crate::idempotency::{Claim, Fingerprint, OwnerId, RecordKey};
@@ -36,8 +36,8 @@ pub(crate) enum Opening<St: Store> {
     Run(Execution<St>),
     /// It is to be run without protection, since the store cannot be reached.
     Unprotected,
-    /// It has run: this came of it.
-    Ended(StoredOutcome),
+    /// It has run: this came of it. Asked in this stage.
+    Ended(StoredOutcome, Stage),
     /// It is not to be run.
     Refused(Refusal),
 }
@@ -98,7 +98,8 @@ impl<St: Store> Engine<St> {
         let work = work(caller.clone());
         let engine = self.clone();
         let task = tokio::spawn(in_current_span(async move {
-            let answer = work.await;
+            // Also those of the users' closures outside of the handler.
+            let answer = caught(work).await.and_then(|answer| answer);
             let caller = Arc::into_inner(caller);
             // Before the caller hears of it, so that whoever has its answer finds the layer idle.
             drop(tracked);
@@ -153,8 +154,7 @@ impl<St: Store> Engine<St> {
                 return Opening::Run(Execution::new(self.clone(), request, claim));
             }
             Ok(Begin::Completed(outcome)) if outcome.payload.is_some() => {
-                self.emitter.emit(stage, EventKind::Idempotency(Done::Replayed));
-                return Opening::Ended(outcome);
+                return Opening::Ended(outcome, stage);
             }
             Ok(Begin::Completed(outcome)) => {
                 let refusal = self.refuse(stage, Done::Tombstone, Reason::ResultUnavailable);

@@ -1,0 +1,31 @@
+//! The layer for HTTP and gRPC.
+//!
+//! ```text
+//! service.rs   decides by the head: pass, refuse, or protect
+//! future.rs    collects the request body, starts the task and waits for it
+//! run.rs       the task: claim, handler, record
+//! ```
+
+mod body;
+mod fingerprint;
+mod future;
+mod grpc;
+mod headers;
+mod hold;
+mod layer;
+mod payload;
+mod policy;
+mod problem;
+mod run;
+mod service;
+mod settings;
+
+pub use body::Body;
+pub use fingerprint::Fingerprinter;
+pub use future::ResponseFuture;
+pub use headers::HeaderFilter;
+pub use layer::{Builder, IdempotencyLayer, NoScope, Scoped};
+pub use policy::OutcomePolicy;
+pub use problem::Problem;
+pub use service::Idempotency;
+pub use settings::{AlreadyRecorded, KeyScope, OnUnstorable};

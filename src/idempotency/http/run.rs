@@ -1,0 +1,276 @@
+//! The task of one protected request: claim, handler, record.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use tower_service::Service;
+
+use crate::classify::{Class, Classify};
+use crate::http::Statuses;
+use crate::idempotency::execution::{Caller, Execution, Kept, Opening, Panic, Refusal, caught,
+};
+use crate::idempotency::http::hold::{Hold, hold};
+use crate::idempotency::http::payload::Payload;
+use crate::idempotency::http::service::{Protocol, Shared};
+use crate::idempotency::http::{AlreadyRecorded, Body, OnUnstorable, grpc};
+use crate::idempotency::identity::{Fingerprint, RecordKey};
+use crate::idempotency::outcome::Disposition;
+use crate::idempotency::store::{Store, StoredOutcome};
+use crate::observe::{EventKind, IdempotencyResult, Stage};
+use crate::rejected::{Reason, Rejected};
+
+/// Marks an answer as one that was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+pub(super) struct Run<S, St> {
+    pub(super) inner: S,
+    pub(super) shared: Arc<Shared<St>>,
+    pub(super) key: RecordKey,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) protocol: Protocol,
+}
+
+/// What the caller gets: a response, or the inner service's own error, or its panic.
+type Answer<B, E> = Result<Result<Response<Body<B>>, E>, Panic>;
+
+impl<S, St: Store> Run<S, St> {
+    pub(super) async fn request<RB, OB>(
+        mut self,
+        mut request: Request<Body<RB>>,
+        caller: Arc<Caller<Result<Response<Body<OB>>, S::Error>>>,
+    ) -> Answer<OB, S::Error>
+    where
+        S: Service<Request<Body<RB>>, Response = Response<OB>>,
+        RB: http_body::Body<Data = Bytes>,
+        OB: http_body::Body<Data = Bytes>,
+    {
+        let reserve = self.shared.settings.hold.bytes;
+        let execution = match self.shared.engine.open(self.key, self.fingerprint, reserve).await {
+            Opening::Run(execution) => execution,
+            Opening::Ended(outcome, stage) => return Ok(Ok(self.replay(&outcome, stage))),
+            Opening::Refused(refusal) => {
+                return Ok(Ok(self.shared.refused(refusal, self.protocol)));
+            }
+            Opening::Unprotected => {
+                let outcome = caught(oneshot(&mut self.inner, request, || false)).await?;
+                return Ok(outcome.map(|response| {
+                    let response = response.expect("nobody asks whether the caller is there");
+                    response.map(Body::passing)
+                }));
+            }
+        };
+        request.extensions_mut().insert(execution.context());
+        let handler = oneshot(&mut self.inner, request, || caller.is_gone());
+        match execution.drive(caught(handler)).await {
+            Err(panic) => {
+                self.failed(execution, self.shared.settings.outcome.panicked()).await;
+                Err(panic)
+            }
+            Ok(Err(error)) => {
+                self.failed(execution, self.shared.settings.outcome.failed()).await;
+                Ok(Err(error))
+            }
+            Ok(Ok(None)) => {
+                execution.return_unused().await;
+                // For nobody.
+                Ok(Ok(self.shared.refused(Refusal::new(Reason::InProgress), self.protocol)))
+            }
+            Ok(Ok(Some(response))) => Ok(Ok(self.record(execution, response).await)),
+        }
+    }
+
+    /// The handler has ended without a response.
+    async fn failed(&self, execution: Execution<St>, disposition: Disposition) {
+        match disposition {
+            Disposition::Release => execution.release(Class::Transient).await,
+            // There is nothing that could be kept.
+            _ => execution.give_up(Class::Transient).await,
+        }
+    }
+
+    /// Makes what came of the request the answer to all of its repetitions, before its own caller
+    /// sees any of it.
+    async fn record<B>(
+        &self,
+        execution: Execution<St>,
+        mut response: Response<B>,
+    ) -> Response<Body<B>>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        // Only a replay says that it is one.
+        response.headers_mut().remove(REPLAYED);
+        let class = self.class_of(&response);
+        if response.extensions().get::<AlreadyRecorded>().is_some() {
+            execution.already_recorded(class);
+            return response.map(Body::passing);
+        }
+        let settings = &self.shared.settings;
+        let disposition = match (response.extensions().get::<Disposition>(), self.protocol) {
+            (Some(&said), _) => Some(said),
+            (None, Protocol::Http) => {
+                Some(settings.outcome.judge(response.status(), response.headers()))
+            }
+            // The verdict is in the trailers.
+            (None, Protocol::Grpc) => None,
+        };
+        if !matches!(disposition, None | Some(Disposition::Store)) || is_endless(&response) {
+            let disposition = match disposition {
+                None | Some(Disposition::Store) => self.unstorable(),
+                Some(other) => other,
+            };
+            return self.end(execution, disposition, response.map(Body::passing), class).await;
+        }
+        let (parts, body) = response.into_parts();
+        match execution.drive(hold(body, settings.hold)).await {
+            Hold::Unstorable(body) => {
+                let response = Response::from_parts(parts, body);
+                self.end(execution, self.unstorable(), response, class).await
+            }
+            Hold::Whole { data, trailers } => {
+                let judged = || grpc::judge(&parts.headers, trailers.as_ref());
+                let disposition = disposition.unwrap_or_else(judged);
+                let whole = Whole { parts, data, trailers };
+                self.keep(execution, disposition, whole, class).await
+            }
+        }
+    }
+
+    /// Ends a request whose whole answer is known.
+    async fn keep<B>(
+        &self,
+        execution: Execution<St>,
+        disposition: Disposition,
+        whole: Whole,
+        class: Class,
+    ) -> Response<Body<B>>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        if disposition != Disposition::Store {
+            return self.end(execution, disposition, whole.into_response(), class).await;
+        }
+        let payload = Payload {
+            status: whole.parts.status,
+            headers: self.shared.settings.replay_headers.stored(&whole.parts.headers),
+            body: whole.data.clone(),
+            trailers: whole.trailers.clone(),
+        };
+        let outcome = StoredOutcome::new(whole.parts.status.as_u16(), payload.encode());
+        self.answer(execution.complete(outcome, class).await, || whole.into_response())
+    }
+
+    /// Ends a request whose answer is not kept.
+    async fn end<B>(
+        &self,
+        execution: Execution<St>,
+        disposition: Disposition,
+        response: Response<Body<B>>,
+        class: Class,
+    ) -> Response<Body<B>>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        match disposition {
+            Disposition::Release => execution.release(class).await,
+            Disposition::Indeterminate => execution.give_up(class).await,
+            Disposition::Tombstone | Disposition::Store => {
+                let outcome = StoredOutcome::tombstone(response.status().as_u16());
+                return self.answer(execution.complete(outcome, class).await, || response);
+            }
+        }
+        response
+    }
+
+    /// The answer for the one who ran the request.
+    fn answer<B>(&self, kept: Kept, own: impl FnOnce() -> Response<Body<B>>) -> Response<Body<B>>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        match kept {
+            Kept::Own => own(),
+            Kept::Canonical(outcome) => self.replay(&outcome, Stage::Arriving),
+            Kept::Refused(refusal) => self.shared.refused(refusal, self.protocol),
+        }
+    }
+
+    /// An answer that was given before.
+    fn replay<B>(&self, outcome: &StoredOutcome, stage: Stage) -> Response<Body<B>>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        let engine = &self.shared.engine;
+        let payload = match Payload::decode(outcome) {
+            Ok(payload) => payload,
+            // Not to be read, perhaps by this version: running the request again is no answer.
+            Err(error) => {
+                engine.emitter.store_failed(&error);
+                let (failed, reason) = (IdempotencyResult::StoreError, Reason::StoreUnavailable);
+                return self.shared.refused(engine.refuse(stage, failed, reason), self.protocol);
+            }
+        };
+        engine.emitter.emit(stage, EventKind::Idempotency(IdempotencyResult::Replayed));
+        let mut response = Response::new(Body::whole(payload.body, payload.trailers));
+        *response.status_mut() = payload.status;
+        *response.headers_mut() = payload.headers;
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        response
+    }
+
+    fn unstorable(&self) -> Disposition {
+        match self.shared.settings.on_unstorable {
+            OnUnstorable::Tombstone => Disposition::Tombstone,
+            OnUnstorable::Release => Disposition::Release,
+        }
+    }
+
+    fn class_of<B>(&self, response: &Response<B>) -> Class {
+        match self.protocol {
+            Protocol::Http => Statuses.classify(Ok::<_, &Rejected>(response)),
+            // What a status says about the service is for the layers of its own.
+            Protocol::Grpc => Class::Success,
+        }
+    }
+}
+
+/// A response with all of its body.
+struct Whole {
+    parts: http::response::Parts,
+    data: Bytes,
+    trailers: Option<HeaderMap>,
+}
+
+impl Whole {
+    fn into_response<B: http_body::Body<Data = Bytes>>(self) -> Response<Body<B>> {
+        Response::from_parts(self.parts, Body::whole(self.data, self.trailers))
+    }
+}
+
+/// Whether nobody can say when the body ends: upgrades and event streams.
+fn is_endless<B>(response: &Response<B>) -> bool {
+    let events = |value: &HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
+        || response.headers().get(CONTENT_TYPE).is_some_and(events)
+}
+
+/// Makes the service ready and calls it, unless the caller has left by then.
+async fn oneshot<S, Req>(
+    service: &mut S,
+    request: Req,
+    is_gone: impl Fn() -> bool,
+) -> Result<Option<S::Response>, S::Error>
+where
+    S: Service<Req>,
+{
+    if is_gone() {
+        return Ok(None);
+    }
+    poll_fn(|cx| service.poll_ready(cx)).await?;
+    if is_gone() {
+        return Ok(None);
+    }
+    service.call(request).await.map(Some)
+}
