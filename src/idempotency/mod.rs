@@ -3,6 +3,7 @@ mod claim;
 mod dyn_store;
 mod execution;
 mod identity;
+mod memory;
 mod state;
 mod store;
 
@@ -12,6 +13,7 @@ pub use execution::{
     Concurrent, Config, Context, ContextError, Drained, Handle, OnCancel, OnStoreError,
 };
 pub use identity::{Fingerprint, RecordKey, Scope};
+pub use memory::{MemoryStore, MemoryStoreBuilder};
 pub use store::{
     Abandon, Begin, BeginRequest, Capabilities, Fenced, LeaseExpiry, RecordState, Snapshot, Store,
     StoreError, StoredOutcome,

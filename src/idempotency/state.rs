@@ -162,15 +162,39 @@ impl Record {
         snapshot
     }
 
-    /// Forgets the answer, not that there was one: for a store that runs out of room.
-    pub(super) fn demote(&mut self) {
+    /// Forgets the answer, not that there was one: for a store that runs out of room. Says how
+    /// long it was.
+    pub(super) fn demote(&mut self) -> usize {
+        let length = self.answer_len();
         if let State::Ended(outcome) = &mut self.state {
             outcome.payload = None;
+        }
+        length
+    }
+
+    /// Whether there is an answer, be it an empty one.
+    pub(super) fn has_answer(&self) -> bool {
+        matches!(&self.state, State::Ended(outcome) if outcome.payload.is_some())
+    }
+
+    pub(super) fn answer_len(&self) -> usize {
+        match &self.state {
+            State::Ended(StoredOutcome { payload: Some(payload), .. }) => payload.len(),
+            _ => 0,
         }
     }
 
     pub(super) fn is_expired(&self, now: Instant) -> bool {
         self.expires_at <= now
+    }
+
+    /// Whether somebody else's `begin` would be told that it is in progress.
+    pub(super) fn is_leased(&self, now: Instant) -> bool {
+        matches!(self.state, State::InFlight { lease_until } if lease_until > now)
+    }
+
+    pub(super) fn is_held_by(&self, claim: &Claim) -> bool {
+        matches!(self.state, State::InFlight { .. }) && self.is_of(claim)
     }
 
     pub(super) fn expires_at(&self) -> Instant {
@@ -183,10 +207,6 @@ impl Record {
 
     fn lasts_until(&mut self, at: Instant) {
         self.expires_at = self.expires_at.max(at);
-    }
-
-    fn is_held_by(&self, claim: &Claim) -> bool {
-        matches!(self.state, State::InFlight { .. }) && self.is_of(claim)
     }
 
     fn is_of(&self, claim: &Claim) -> bool {

@@ -302,13 +302,16 @@ pub struct Capabilities {
     pub shared: bool,
     /// Whether records outlive the process that runs the store. Default: no.
     pub durable: bool,
+    /// Whether somebody has said that one process is all there is, so that a store that is not
+    /// shared is no mistake. Default: no.
+    pub single_instance: bool,
     /// The longest payload that it takes, in bytes. Default: any.
     pub max_payload: usize,
 }
 
 impl Default for Capabilities {
     fn default() -> Self {
-        Self { shared: false, durable: false, max_payload: usize::MAX }
+        Self { shared: false, durable: false, single_instance: false, max_payload: usize::MAX }
     }
 }
 

@@ -1,0 +1,133 @@
+//! [`Shards`]: the tables behind their locks, and what is done across them.
+
+use std::time::Duration;
+
+use crate::idempotency::memory::hasher;
+use crate::idempotency::memory::room::{Room, Short};
+use crate::idempotency::memory::table::Table;
+use crate::idempotency::store::{Begin, BeginRequest, Fenced, StoreError, StoredOutcome};
+use crate::idempotency::{Claim, RecordKey};
+use crate::sync::{Mutex, lock, stripes::Padded};
+use crate::time::{self, Instant};
+
+/// Two under loom, where each lock more multiplies the work.
+const SHARDS: usize = if cfg!(any(buttress_loom, buttress_shuttle)) { 2 } else { 16 };
+
+/// How many expired records of a shard are removed at once, to hold its lock for microseconds.
+const A_BATCH: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Shards {
+    tables: [Padded<Mutex<Table>>; SHARDS],
+    room: Room,
+    evicts: bool,
+}
+
+impl Shards {
+    pub(super) fn new(room: Room, evicts: bool) -> Self {
+        Self { tables: std::array::from_fn(|_| Padded::default()), room, evicts }
+    }
+
+    pub(super) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// Acts on the table of a key, and then wakes those who waited for what changed.
+    pub(super) fn on<T>(&self, key: &RecordKey, act: impl FnOnce(&mut Table, Instant) -> T) -> T {
+        // Bits that the map makes no use of.
+        let shard = (hasher::hash(key) >> 40) as usize % SHARDS;
+        self.at(shard, act)
+    }
+
+    pub(super) fn begin(&self, request: &BeginRequest) -> Result<Begin, StoreError> {
+        loop {
+            match self.on(&request.key, |table, now| table.begin(request, now, &self.room)) {
+                Ok(answer) => return Ok(answer),
+                // Without the lock: room is made in any shard.
+                Err(short) if self.reclaim(short) || self.evict() => {}
+                Err(_) => return Err(StoreError::Full),
+            }
+        }
+    }
+
+    pub(super) fn complete(
+        &self,
+        claim: &Claim,
+        mut outcome: StoredOutcome,
+        retention: Duration,
+    ) -> Fenced {
+        loop {
+            let length = outcome.payload.as_ref().map_or(0, bytes::Bytes::len);
+            let completed = self.on(&claim.key, |table, now| {
+                table.complete(claim, outcome, retention, now, &self.room)
+            });
+            outcome = match completed {
+                Ok(fenced) => return fenced,
+                Err(outcome) => outcome,
+            };
+            // What could not fit anyway costs nobody else's answer.
+            if !(self.room.could_take(length) && self.reclaim(Short::Bytes)) {
+                outcome.payload = None;
+            }
+        }
+    }
+
+    pub(super) fn purge(&self, max: usize) -> usize {
+        let mut removed = 0;
+        for shard in 0..SHARDS {
+            while removed < max {
+                let batch = (max - removed).min(A_BATCH);
+                let gone = self.at(shard, |table, now| table.purge(now, batch, &self.room));
+                removed += gone;
+                if gone < batch {
+                    break;
+                }
+            }
+        }
+        removed
+    }
+
+    /// Makes some room, and says whether there may be some now: by what has expired, else by the
+    /// oldest answer.
+    fn reclaim(&self, short: Short) -> bool {
+        let expired = |shard| self.at(shard, |table, now| table.purge(now, A_BATCH, &self.room));
+        if (0..SHARDS).map(expired).sum::<usize>() > 0 {
+            return true;
+        }
+        // Answers take bytes, not entries.
+        short == Short::Bytes
+            && self.on_oldest(Table::oldest_answer, |table| table.demote_oldest(&self.room))
+    }
+
+    fn evict(&self) -> bool {
+        self.evicts
+            && self.on_oldest(|table| table.oldest_ended(), |table| table.evict_oldest(&self.room))
+    }
+
+    /// Acts on the table with the oldest of what `age` looks at, and says whether there was one.
+    /// One lock at a time: where somebody else was faster, there is room as well.
+    fn on_oldest(
+        &self,
+        age: impl Fn(&mut Table) -> Option<u64>,
+        act: impl FnOnce(&mut Table),
+    ) -> bool {
+        let oldest = (0..SHARDS)
+            .filter_map(|shard| Some((self.at(shard, |table, _| age(table))?, shard)))
+            .min();
+        if let Some((_, shard)) = oldest {
+            self.at(shard, |table, _| act(table));
+        }
+        oldest.is_some()
+    }
+
+    fn at<T>(&self, shard: usize, act: impl FnOnce(&mut Table, Instant) -> T) -> T {
+        let mut table = lock(&self.tables[shard].0);
+        // After the wait for the lock: a time from before it could be earlier than what the table
+        // has seen already.
+        let answer = act(&mut table, time::now());
+        let woken = table.waiters().take_woken();
+        drop(table);
+        woken.into_iter().for_each(std::task::Waker::wake);
+        answer
+    }
+}
