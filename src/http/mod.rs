@@ -172,12 +172,14 @@ mod statuses;
 pub(crate) use extended::{only, set};
 #[cfg(feature = "grpc")]
 pub(crate) use respond::Render;
-#[cfg(all(test, feature = "grpc"))]
+#[cfg(test)]
 pub(crate) use respond::every_reason;
+pub(crate) use respond::{comes_back, document};
 #[cfg(feature = "grpc")]
 pub(crate) use retry::{copy, is_keyed, mark, never_sent};
 #[cfg(feature = "grpc")]
 pub(crate) use retry_after::LONGEST_HINT;
+pub(crate) use retry_after::value as retry_after_value;
 
 pub use body_timeout::{
     BodyTimeout, BodyTimeoutBuilder, BodyTimeoutConfig, BodyTimeoutFuture, BodyTimeoutLayer,

@@ -16,7 +16,7 @@ pub(super) fn hint(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// How to say `wait`: in whole seconds, rounded up so that nobody comes too early.
-pub(super) fn value(wait: Duration) -> HeaderValue {
+pub(crate) fn value(wait: Duration) -> HeaderValue {
     HeaderValue::from(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)))
 }
 

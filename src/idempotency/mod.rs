@@ -2,18 +2,29 @@
 mod claim;
 mod dyn_store;
 mod execution;
+#[cfg(feature = "http")]
+mod http;
 mod identity;
+mod key;
 mod memory;
+mod outcome;
 mod state;
 mod store;
 
+#[cfg(feature = "http")]
+pub use self::http::{
+    AlreadyRecorded, Body, Builder, Fingerprinter, HeaderFilter, Idempotency, IdempotencyLayer,
+    KeyScope, NoScope, OnUnstorable, OutcomePolicy, Problem, ResponseFuture, Scoped,
+};
 pub use claim::{Claim, Fence, OwnerId};
 pub use dyn_store::DynStore;
 pub use execution::{
     Concurrent, Config, Context, ContextError, Drained, Handle, OnCancel, OnStoreError,
 };
 pub use identity::{Fingerprint, RecordKey, Scope};
+pub use key::{KeyError, KeySyntax};
 pub use memory::{MemoryStore, MemoryStoreBuilder};
+pub use outcome::Disposition;
 pub use store::{
     Abandon, Begin, BeginRequest, Capabilities, Fenced, LeaseExpiry, RecordState, Snapshot, Store,
     StoreError, StoredOutcome,

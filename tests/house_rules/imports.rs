@@ -45,10 +45,29 @@ pub(crate) fn is_layer(module: &str) -> bool {
     )
 }
 
-/// What is wrong with `module` naming `other`, if anything.
-fn objection(module: &str, other: &str) -> Option<String> {
-    let (Some(from), Some(to)) = (tier(module), tier(other)) else {
-        let unknown = if tier(module).is_none() { module } else { other };
+/// The adapters that live with their layer: leaves, as those beside it.
+const ADAPTERS: [(&str, [&str; 4]); 1] = [("idempotency", ["http", "client", "redis", "postgres"])];
+
+/// The adapters of a layer, if it has any.
+fn adapters(layer: &str) -> &'static [&'static str] {
+    ADAPTERS.iter().find(|(of, _)| *of == layer).map_or(&[], |(_, adapters)| adapters)
+}
+
+/// Whether the file is an adapter, or in the folder of one: `src/idempotency/http/layer.rs`.
+fn is_adapter(source: &Source) -> bool {
+    let mut parts = source.path.split('/').skip(1);
+    let (layer, file) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    adapters(layer).contains(&file.trim_end_matches(".rs"))
+}
+
+fn place(source: &Source, module: &str) -> Option<Tier> {
+    if is_adapter(source) { Some(Tier::Leaf) } else { tier(module) }
+}
+
+/// What is wrong with `module`, which has this place, naming `other`, if anything.
+fn objection(module: &str, place: Option<Tier>, other: &str) -> Option<String> {
+    let (Some(from), Some(to)) = (place, tier(other)) else {
+        let unknown = if place.is_none() { module } else { other };
         return Some(format!("`{unknown}` has no tier yet: give it one in this rule"));
     };
     let allowed = match from {
@@ -62,19 +81,33 @@ fn objection(module: &str, other: &str) -> Option<String> {
 
 fn imports_go_one_way(source: &Source) -> Vec<Finding> {
     let Some(module) = source.module() else { return Vec::new() };
-    let objections = named(source)
-        .into_iter()
-        .filter_map(|(line, name)| objection(module, &name).map(|says| Finding::new(line, says)));
-    objections.collect()
+    let place = place(source, module);
+    // A file that names nobody names itself, so that its own place is known.
+    let named = std::iter::once((1, module.to_owned())).chain(named_after(source, "crate::"));
+    let objections = named.filter_map(|(line, name)| {
+        objection(module, place, &name).map(|says| Finding::new(line, says))
+    });
+    objections.chain(adapters_named(source, module)).collect()
 }
 
-/// The first name after each `crate::`, those in braces one by one, with its line. A file without
-/// any names itself, so that its own place is known.
-fn named(source: &Source) -> Vec<(usize, String)> {
+/// Where the core of a layer names one of its adapters. Its contents page has to.
+fn adapters_named(source: &Source, layer: &str) -> Vec<Finding> {
+    if is_adapter(source) || source.path == format!("src/{layer}/mod.rs") {
+        return Vec::new();
+    }
+    let named = [format!("crate::{layer}::"), "super::".to_owned()];
+    let named = named.iter().flat_map(|path| named_after(source, path));
+    let found = named.filter(|(_, name)| adapters(layer).contains(&name.as_str()));
+    let says = |name| format!("the core of `{layer}` may not know its adapter `{name}`");
+    found.map(|(line, name)| Finding::new(line, says(name))).collect()
+}
+
+/// The first name after each such path, those in braces one by one, with its line.
+fn named_after(source: &Source, path: &str) -> Vec<(usize, String)> {
     let text = source.code.join("\n");
     let line_of = |at: usize| 1 + text[..at].matches('\n').count();
-    let mut found = vec![(1, source.module().unwrap_or_default().to_owned())];
-    for (at, path) in text.match_indices("crate::") {
+    let mut found = Vec::new();
+    for (at, path) in text.match_indices(path) {
         let start = at + path.len();
         let Some(group) = text[start..].strip_prefix('{') else {
             found.push((line_of(at), first_name(&text[start..])));
@@ -121,6 +154,13 @@ fn imports_go_one_way_only() {
     finds(rule, "src/retry/mod.rs", "use crate::http::Statuses;\nuse super::x;", &[1]);
     finds(rule, "src/http/mod.rs", "use crate::bulkhead::Handle;\nuse crate::Error;", &[]);
     finds(rule, "src/novelty.rs", "", &[1]);
+    let adapter = "use crate::http::REFUSAL;\nuse crate::idempotency::{Claim, http::Problem};\nuse super::redis::X;";
+    finds(rule, "src/idempotency/http/layer.rs", adapter, &[]);
+    finds(rule, "src/idempotency/redis.rs", adapter, &[]);
+    finds(rule, "src/idempotency/execution/run.rs", adapter, &[1, 2, 3]);
+    finds(rule, "src/idempotency/memory/mod.rs", adapter, &[1, 2, 3]);
+    finds(rule, "src/idempotency/mod.rs", adapter, &[1]);
+    finds(rule, "src/retry/http/layer.rs", adapter, &[1, 2]);
     holds(rule, SRC);
 }
 
@@ -128,10 +168,10 @@ fn imports_go_one_way_only() {
 fn no_layer_knows_a_feature() {
     let rule = |source: &Source| {
         let module = source.module().unwrap_or_default();
-        // Of the vocabulary, the adapters to other crates alone: they are named where they hang.
-        let exempt = tier(module) == Some(Tier::Leaf)
-            || source.path == "src/lib.rs"
-            || source.path == "src/observe/mod.rs";
+        // Adapters to other crates are named where they hang: on a contents page.
+        let pages = ["src/lib.rs", "src/observe/mod.rs", "src/idempotency/mod.rs"];
+        let exempt =
+            place(source, module) == Some(Tier::Leaf) || pages.contains(&source.path.as_str());
         let found = source.numbered().filter(|(_, line)| {
             !exempt
                 && line.contains("feature")
@@ -143,5 +183,8 @@ fn no_layer_knows_a_feature() {
     let planted = "#[cfg(feature = \"serde\")]\n// cfg(feature\n#[cfg_attr(feature = \"serde\", derive(S))]\n#[cfg(test)]";
     finds(rule, "src/bulkhead/config.rs", planted, &[1, 3]);
     finds(rule, "src/observe/mod.rs", planted, &[]);
+    finds(rule, "src/idempotency/mod.rs", planted, &[]);
+    finds(rule, "src/idempotency/http/policy.rs", planted, &[]);
+    finds(rule, "src/idempotency/state.rs", planted, &[1, 3]);
     holds(rule, SRC);
 }

@@ -11,7 +11,7 @@ mod tests;
 
 #[cfg(feature = "grpc")]
 pub(crate) use render::Render;
-#[cfg(all(test, feature = "grpc"))]
+#[cfg(test)]
 pub(crate) use render::every_reason;
 
 pub(crate) use problem::{comes_back, document};

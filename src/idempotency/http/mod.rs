@@ -7,9 +7,9 @@
 //! ```
 
 mod body;
+mod builder;
 mod fingerprint;
 mod future;
-mod grpc;
 mod headers;
 mod hold;
 mod layer;
@@ -21,10 +21,11 @@ mod service;
 mod settings;
 
 pub use body::Body;
+pub use builder::{Builder, NoScope, Scoped};
 pub use fingerprint::Fingerprinter;
 pub use future::ResponseFuture;
 pub use headers::HeaderFilter;
-pub use layer::{Builder, IdempotencyLayer, NoScope, Scoped};
+pub use layer::IdempotencyLayer;
 pub use policy::OutcomePolicy;
 pub use problem::Problem;
 pub use service::Idempotency;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use tower_service::Service;
 
 use crate::classify::{Class, Classify};
 use crate::http::Statuses;
 use crate::idempotency::execution::{Caller, Execution, Kept, Opening, Panic, Refusal, caught,
 };
+use crate::idempotency::http::headers::REPLAYED;
 use crate::idempotency::http::hold::{Hold, hold};
 use crate::idempotency::http::payload::Payload;
 use crate::idempotency::http::service::{Protocol, Shared};
@@ -21,9 +22,6 @@ use crate::idempotency::outcome::Disposition;
 use crate::idempotency::store::{Store, StoredOutcome};
 use crate::observe::{EventKind, IdempotencyResult, Stage};
 use crate::rejected::{Reason, Rejected};
-
-/// Marks an answer as one that was given before.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 pub(super) struct Run<S, St> {
     pub(super) inner: S,

@@ -19,7 +19,7 @@ use crate::idempotency::identity::{self, Fingerprint, RecordKey};
 use crate::idempotency::store::Store;
 use crate::idempotency::Scope;
 use crate::observe::{IdempotencyResult, Stage};
-use crate::rejected::{Reason, Rejected};
+use crate::rejected::Reason;
 
 /// Runs each request once, and answers repetitions with what came of it.
 ///
@@ -194,21 +194,22 @@ impl<St: Store> Shared<St> {
         protocol: Protocol,
     ) -> Response<Body<B>> {
         let settings = &self.settings;
-        let problem = Problem::new(refusal.reason)
-            .after(refusal.retry_after)
-            .of_status(refusal.tag)
-            .documented_at(settings.docs_url.clone());
-        let problem = match refusal.reason {
-            Reason::FingerprintMismatch => problem.with_status(settings.mismatch),
-            _ => problem,
-        };
+        let rejected = self.engine.emitter.named(refusal.rejected());
+        let mut problem =
+            Problem::new(rejected.clone()).documented_at(settings.docs_url.clone());
+        if let Some(status) = refusal.tag {
+            problem = problem.of_original(status);
+        }
+        if refusal.reason == Reason::FingerprintMismatch {
+            problem = problem.answered_with(settings.mismatch);
+        }
         let mut response = match (protocol, &settings.render) {
             (Protocol::Grpc, _) => grpc::refusal(&problem),
             (Protocol::Http, None) => problem.respond(),
-            (Protocol::Http, Some(render)) => problem.mark(render(&problem)),
+            (Protocol::Http, Some(render)) => render(&problem),
         };
-        let rejected: Rejected = refusal.rejected();
-        response.extensions_mut().insert(self.engine.emitter.named(rejected));
+        problem.mark(&mut response);
+        response.extensions_mut().insert(rejected);
         response.map(|body| Body::whole(body, None))
     }
 }

@@ -1,0 +1,405 @@
+//! [`Builder`] of the [`IdempotencyLayer`].
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderName, Method, Response, StatusCode};
+
+use crate::config::{self, ConfigError, check};
+use crate::idempotency::execution::Engine;
+use crate::idempotency::http::service::Shared;
+use crate::idempotency::http::settings::{Required, Settings};
+use crate::idempotency::http::{
+    Fingerprinter, HeaderFilter, IdempotencyLayer, KeyScope, OnUnstorable, OutcomePolicy, Problem,
+    problem,
+};
+use crate::idempotency::store::Store;
+use crate::idempotency::{
+    Concurrent, Config, KeySyntax, LeaseExpiry, OnCancel, OnStoreError, Scope,
+};
+use crate::observe::{Identity, identity_setters};
+
+/// A builder that has not been told whose keys they are.
+#[derive(Debug)]
+pub enum NoScope {}
+
+/// A builder that can build.
+#[derive(Debug)]
+pub enum Scoped {}
+
+/// Configures an [`IdempotencyLayer`].
+#[must_use]
+pub struct Builder<St, Sc> {
+    store: St,
+    identity: Identity,
+    config: Config,
+    settings: Settings,
+    /// The first setting that made no sense by itself.
+    mistake: Option<ConfigError>,
+    scoped: PhantomData<fn() -> Sc>,
+}
+
+impl<St> Builder<St, NoScope> {
+    pub(super) fn new(store: St) -> Self {
+        Self {
+            store,
+            identity: Identity::default(),
+            config: Config::default(),
+            settings: Settings::default(),
+            mistake: None,
+            scoped: PhantomData,
+        }
+    }
+
+    /// Whose key it is: the authenticated principal or tenant of the request, never the raw
+    /// `Authorization` value. `None`, or an empty scope, is refused with 403. What the closure
+    /// reads has to be there already, so authentication stands further out.
+    pub fn scope(
+        self,
+        find: impl Fn(&Parts) -> Option<Scope> + Send + Sync + 'static,
+    ) -> Builder<St, Scoped> {
+        self.scoped(|settings| settings.scope = Some(Arc::new(find)))
+    }
+
+    /// All clients share one set of keys: whoever knows another's key gets the other's answer. For
+    /// services with a single caller.
+    pub fn unscoped(self) -> Builder<St, Scoped> {
+        self.scoped(|_| {})
+    }
+
+    fn scoped(mut self, set: impl FnOnce(&mut Settings)) -> Builder<St, Scoped> {
+        set(&mut self.settings);
+        Builder {
+            store: self.store,
+            identity: self.identity,
+            config: self.config,
+            settings: self.settings,
+            mistake: self.mistake,
+            scoped: PhantomData,
+        }
+    }
+}
+
+/// Which requests are protected, and by which key.
+impl<St, Sc> Builder<St, Sc> {
+    identity_setters!();
+
+    /// The settings that are data, as a file has them. Replaces those that were set before.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Keeps the records of two services in one store apart. Default: empty.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.config.namespace = namespace.into();
+        self
+    }
+
+    /// Hashes keys and bodies with this secret (HMAC-SHA-256), so that nobody who reads the store
+    /// can guess them. All replicas need the same; with another one, all records are new. Default:
+    /// none (SHA-256).
+    pub fn secret(mut self, secret: impl AsRef<[u8]>) -> Self {
+        let secret = secret.as_ref();
+        let given = check(!secret.is_empty(), "idempotency.secret", secret.len(), "a byte or more");
+        self.settings.secret = Some(secret.into());
+        self.judged(given)
+    }
+
+    /// The header that has the key. Default: `idempotency-key`.
+    pub fn header(mut self, name: impl AsRef<str>) -> Self {
+        let name = name.as_ref();
+        match HeaderName::try_from(name) {
+            Ok(name) => self.settings.header = name,
+            Err(_) => {
+                let error = ConfigError::new("idempotency.header", name, "the name of a header");
+                return self.judged(Err(error));
+            }
+        }
+        self
+    }
+
+    /// The methods whose requests are protected. Default: `POST` and `PATCH`. `PUT` and `DELETE`
+    /// may be added; methods without effects may not.
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.settings.methods = methods.into_iter().collect();
+        let safe = |method: &&Method| method.is_safe() || method.as_str() == "QUERY";
+        let found = self.settings.methods.iter().find(safe).cloned();
+        let allowed = "methods with effects, such as POST, PATCH, PUT and DELETE";
+        match found {
+            Some(method) => {
+                self.judged(Err(ConfigError::new("idempotency.methods", method, allowed)))
+            }
+            None => self,
+        }
+    }
+
+    /// Protects only the requests of these methods of which this is true. Default: all of them.
+    pub fn protect_when(
+        mut self,
+        predicate: impl Fn(&Parts) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.protect = Some(Arc::new(predicate));
+        self
+    }
+
+    /// Whether a protected request without a key is refused with 400, instead of being let through
+    /// unprotected. Default: let through.
+    pub fn require_key(mut self, require: bool) -> Self {
+        self.settings.required = if require { Required::All } else { Required::None };
+        self
+    }
+
+    /// Refuses a request without a key where this is true.
+    pub fn require_when(
+        mut self,
+        predicate: impl Fn(&Parts) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.required = Required::When(Arc::new(predicate));
+        self
+    }
+
+    /// How a key may be written. Default: [`KeySyntax::Lenient`].
+    pub fn key_syntax(mut self, syntax: KeySyntax) -> Self {
+        self.settings.key.syntax = syntax;
+        self
+    }
+
+    /// The longest key, in bytes. Default: 255.
+    pub fn max_key_len(mut self, bytes: usize) -> Self {
+        self.settings.key.max_len = bytes;
+        self
+    }
+
+    /// The shortest key, in bytes: against keys that collide by chance. Default: 1.
+    pub fn min_key_len(mut self, bytes: usize) -> Self {
+        self.settings.key.min_len = bytes;
+        self
+    }
+
+    /// Refuses keys of which this is false, after all else was in order. Default: none.
+    pub fn validate_key(
+        mut self,
+        validator: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.key.validator = Some(Arc::new(validator));
+        self
+    }
+
+    /// What a key is unique in. Default: [`KeyScope::Operation`].
+    pub fn key_scope(mut self, key_scope: KeyScope) -> Self {
+        self.settings.key_scope = key_scope;
+        self
+    }
+
+    /// What two requests with one key have to have in common. Default: [`Fingerprinter::raw`].
+    pub fn fingerprint(mut self, fingerprint: Fingerprinter) -> Self {
+        self.settings.fingerprint = fingerprint;
+        self
+    }
+
+    /// The longest request body that is protected, in bytes; a longer one is refused with 413.
+    /// Default: 1 MiB.
+    pub fn max_request_body(mut self, bytes: usize) -> Self {
+        self.settings.max_request_body = bytes;
+        self
+    }
+
+    /// The unary gRPC methods that are protected, by their full names: `/shop.Orders/Create`. All
+    /// other calls of gRPC pass. Default: none.
+    pub fn grpc<N: Into<String>>(mut self, methods: impl IntoIterator<Item = N>) -> Self {
+        self.settings.grpc = methods.into_iter().map(Into::into).collect();
+        let full = |name: &&String| {
+            name.strip_prefix('/').and_then(|name| name.split_once('/')).is_none_or(
+                |(service, method)| service.is_empty() || method.is_empty() || method.contains('/'),
+            )
+        };
+        match self.settings.grpc.iter().find(full).cloned() {
+            Some(name) => {
+                let allowed = "a full name: /package.Service/Method";
+                self.judged(Err(ConfigError::new("idempotency.grpc", name, allowed)))
+            }
+            None => self,
+        }
+    }
+
+    fn judged(mut self, judgement: Result<(), ConfigError>) -> Self {
+        self.mistake = self.mistake.or(judgement.err());
+        self
+    }
+}
+
+/// What is kept, and what becomes of everything else.
+impl<St, Sc> Builder<St, Sc> {
+    /// The longest response body that is kept, in bytes. Default: 1 MiB.
+    pub fn max_response_body(mut self, bytes: usize) -> Self {
+        self.settings.hold.bytes = bytes;
+        self
+    }
+
+    /// How long a response is held until the end of its body is there. Default: 5 s.
+    pub fn max_response_time(mut self, time: Duration) -> Self {
+        self.settings.hold.time = time;
+        self
+    }
+
+    /// Which outcomes are final. Default: [`OutcomePolicy::retry_server_errors`].
+    pub fn outcome(mut self, policy: OutcomePolicy) -> Self {
+        self.settings.outcome = policy;
+        self
+    }
+
+    /// What becomes of an answer that cannot be kept. Default: [`OnUnstorable::Tombstone`].
+    pub fn on_unstorable(mut self, on_unstorable: OnUnstorable) -> Self {
+        self.settings.on_unstorable = on_unstorable;
+        self
+    }
+
+    /// Which headers of a response are kept. Default: [`HeaderFilter::default`].
+    pub fn replay_headers(mut self, filter: HeaderFilter) -> Self {
+        let judgement = filter.check();
+        self.settings.replay_headers = filter;
+        self.judged(judgement)
+    }
+
+    /// How long a record is kept after its request has ended. Default: 24 h.
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.config.retention = retention;
+        self
+    }
+
+    /// How long a claim holds once its holder is not heard of. Default: 60 s.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.config.lease = lease;
+        self
+    }
+
+    /// How long the claim of a running request is renewed at most. Default: 15 min.
+    pub fn max_execution(mut self, max_execution: Duration) -> Self {
+        self.config.max_execution = max_execution;
+        self
+    }
+
+    /// How many executions there may be under one key, each in place of one whose lease had
+    /// lapsed. Default: 5.
+    pub fn max_attempts(mut self, max_attempts: u32) -> Self {
+        self.config.max_attempts = max_attempts;
+        self
+    }
+
+    /// What becomes of a claim whose lease has lapsed. Default: [`LeaseExpiry::Takeover`].
+    pub fn on_lease_expiry(mut self, on_lease_expiry: LeaseExpiry) -> Self {
+        self.config.on_lease_expiry = on_lease_expiry;
+        self
+    }
+
+    /// What becomes of a request whose key is in use by one that runs. Default: 409, with a hint
+    /// of 1 s.
+    pub fn on_concurrent(mut self, on_concurrent: Concurrent) -> Self {
+        self.config.on_concurrent = on_concurrent;
+        self
+    }
+
+    /// What becomes of a request whose caller leaves. Default: [`OnCancel::Detach`].
+    pub fn on_cancel(mut self, on_cancel: OnCancel) -> Self {
+        self.config.on_cancel = on_cancel;
+        self
+    }
+
+    /// What becomes of a request when the store cannot be reached. Default:
+    /// [`OnStoreError::FailClosed`].
+    pub fn on_store_error(mut self, on_store_error: OnStoreError) -> Self {
+        self.config.on_store_error = on_store_error;
+        self
+    }
+
+    /// How long one call to the store may take. Default: 2 s.
+    pub fn store_timeout(mut self, store_timeout: Duration) -> Self {
+        self.config.store_timeout = store_timeout;
+        self
+    }
+
+    /// How many requests may be in the layer at once, those whose callers have left included. Limits
+    /// further out do not see these. Default: 1024.
+    pub fn max_in_flight(mut self, max_in_flight: usize) -> Self {
+        self.config.max_in_flight = max_in_flight;
+        self
+    }
+}
+
+/// How the layer's own answers look.
+impl<St, Sc> Builder<St, Sc> {
+    /// Renders the layer's own answers. The marker header is added to whatever it makes. Default:
+    /// [`Problem::respond`].
+    pub fn problem(
+        mut self,
+        render: impl Fn(&Problem) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.render = Some(Arc::new(render));
+        self
+    }
+
+    /// Where the API's use of keys is described: told by a `Link` header. Default: nowhere.
+    pub fn docs_url(mut self, url: impl Into<Arc<str>>) -> Self {
+        let url = url.into();
+        let judgement = problem::check_docs_url(&url);
+        self.settings.docs_url = Some(url);
+        self.judged(judgement)
+    }
+
+    /// The status for a key that was used for another request. Default: 422.
+    pub fn mismatch_status(mut self, status: StatusCode) -> Self {
+        self.settings.mismatch = status;
+        let client = check(
+            status.is_client_error(),
+            "idempotency.mismatch_status",
+            status.as_u16(),
+            "a status of 400 to 499",
+        );
+        self.judged(client)
+    }
+}
+
+impl<St: Store> Builder<St, Scoped> {
+    /// The layer.
+    ///
+    /// # Panics
+    ///
+    /// If a setting makes no sense; see [`try_build`](Self::try_build).
+    #[track_caller]
+    #[must_use]
+    pub fn build(self) -> IdempotencyLayer<St> {
+        config::expect(self.try_build())
+    }
+
+    /// The layer, for settings that come from a file.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that makes no sense: a lease shorter than three times the store's timeout,
+    /// a retention or `max_execution` shorter than the lease, a 0 where there must be something, a
+    /// method without effects, a name that is none, or an empty secret.
+    pub fn try_build(self) -> Result<IdempotencyLayer<St>, ConfigError> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        self.config.check()?;
+        self.settings.check()?;
+        let emitter = self.identity.emitter("idempotency", self.config.name.as_deref());
+        let engine = Arc::new(Engine::new(self.store, self.config, emitter));
+        Ok(IdempotencyLayer::new(Shared { engine, settings: self.settings }))
+    }
+}
+
+impl<St, Sc> fmt::Debug for Builder<St, Sc> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,148 @@
+//! [`OutcomePolicy`]: which answers are final.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+
+use crate::idempotency::Disposition;
+
+/// Says of each outcome what becomes of the record.
+///
+/// An answer that is kept is final: it is what every repetition of the request gets. An answer that
+/// is released is not, and the next attempt runs the handler again. Whatever the policy says, after
+/// the handler has marked where its effects begin nothing is released: it is indeterminate instead.
+#[derive(Clone)]
+pub struct OutcomePolicy {
+    rule: Rule,
+    on_error: Disposition,
+    on_panic: Disposition,
+}
+
+#[derive(Clone)]
+enum Rule {
+    RetryServerErrors,
+    StoreEverything,
+    Custom(Arc<dyn Fn(StatusCode, &HeaderMap) -> Disposition + Send + Sync>),
+}
+
+impl OutcomePolicy {
+    /// The default: the same request may be tried again where the service has not decided about it.
+    ///
+    /// | outcome | disposition |
+    /// | --- | --- |
+    /// | 2xx, 3xx | stored |
+    /// | 4xx | stored |
+    /// | 401, 403, 407 | released: with other credentials it may pass |
+    /// | 408, 421, 423, 425, 426, 429 | released: at another time or place it may pass |
+    /// | 5xx | released |
+    /// | 1xx, which is an upgrade | tombstone |
+    /// | error of the service, panic | released |
+    ///
+    /// A handler that fails half way runs again in full: mark where its effects begin, or take
+    /// [`store_everything`](Self::store_everything).
+    #[must_use]
+    pub fn retry_server_errors() -> Self {
+        Self::of(Rule::RetryServerErrors, Disposition::Release)
+    }
+
+    /// At most once, whatever comes of it: each answer is stored, a 500 like a 200. After an error
+    /// of the service and after a panic, of which there is no answer, nobody knows the outcome.
+    ///
+    /// For payments, and whatever else must not happen twice. A client whose request has failed
+    /// needs a new key to try again.
+    #[must_use]
+    pub fn store_everything() -> Self {
+        Self::of(Rule::StoreEverything, Disposition::Indeterminate)
+    }
+
+    /// A policy of your own, by status and headers. An error of the service and a panic release
+    /// unless [`on_error`](Self::on_error) and [`on_panic`](Self::on_panic) say otherwise.
+    ///
+    /// An upgrade (1xx) cannot be stored: of that, `Store` leaves a tombstone.
+    #[must_use]
+    pub fn new(
+        policy: impl Fn(StatusCode, &HeaderMap) -> Disposition + Send + Sync + 'static,
+    ) -> Self {
+        Self::of(Rule::Custom(Arc::new(policy)), Disposition::Release)
+    }
+
+    fn of(rule: Rule, without_answer: Disposition) -> Self {
+        Self { rule, on_error: without_answer, on_panic: without_answer }
+    }
+
+    /// What becomes of the record when the service returns an error. There is no answer to keep:
+    /// `Store` and `Tombstone` mean `Indeterminate`.
+    #[must_use]
+    pub fn on_error(mut self, disposition: Disposition) -> Self {
+        self.on_error = without_answer(disposition);
+        self
+    }
+
+    /// What becomes of the record when the handler panics. There is no answer to keep: `Store` and
+    /// `Tombstone` mean `Indeterminate`.
+    #[must_use]
+    pub fn on_panic(mut self, disposition: Disposition) -> Self {
+        self.on_panic = without_answer(disposition);
+        self
+    }
+
+    /// Of an answer.
+    pub(super) fn judge(&self, status: StatusCode, headers: &HeaderMap) -> Disposition {
+        let disposition = match &self.rule {
+            Rule::RetryServerErrors if is_final(status) => Disposition::Store,
+            Rule::RetryServerErrors => Disposition::Release,
+            Rule::StoreEverything => Disposition::Store,
+            Rule::Custom(policy) => policy(status, headers),
+        };
+        match disposition {
+            Disposition::Store if status.is_informational() => Disposition::Tombstone,
+            disposition => disposition,
+        }
+    }
+
+    /// Of an error of the service.
+    pub(super) fn failed(&self) -> Disposition {
+        self.on_error
+    }
+
+    /// Of a panic.
+    pub(super) fn panicked(&self) -> Disposition {
+        self.on_panic
+    }
+}
+
+fn without_answer(disposition: Disposition) -> Disposition {
+    match disposition {
+        Disposition::Store | Disposition::Tombstone => Disposition::Indeterminate,
+        disposition => disposition,
+    }
+}
+
+/// Whether the service has decided about the request. A status of 600 or more is one of the
+/// server's (RFC 9110, section 15).
+fn is_final(status: StatusCode) -> bool {
+    status.as_u16() < 500
+        && !matches!(status.as_u16(), 401 | 403 | 407 | 408 | 421 | 423 | 425 | 426 | 429)
+}
+
+impl Default for OutcomePolicy {
+    fn default() -> Self {
+        Self::retry_server_errors()
+    }
+}
+
+impl fmt::Debug for OutcomePolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rule = match self.rule {
+            Rule::RetryServerErrors => "retry_server_errors",
+            Rule::StoreEverything => "store_everything",
+            Rule::Custom(_) => "custom",
+        };
+        f.debug_struct("OutcomePolicy")
+            .field("rule", &format_args!("{rule}"))
+            .field("on_error", &self.on_error)
+            .field("on_panic", &self.on_panic)
+            .finish()
+    }
+}
