@@ -1,1 +1,3 @@
 //! Idempotency keys as their users see them: stores on real servers, requests over real sockets.
+
+mod client;
