@@ -181,6 +181,11 @@ pub(crate) use retry::{copy, is_keyed, mark, never_sent};
 pub(crate) use retry_after::LONGEST_HINT;
 pub(crate) use retry_after::value as retry_after_value;
 
+pub(crate) use retry::{
+    IDEMPOTENCY_KEY, fresh as fresh_key, fresh_bare as fresh_bare_key, is_in_progress, is_keyed_by,
+};
+pub(crate) use retry_after::hint as retry_after_hint;
+
 pub use body_timeout::{
     BodyTimeout, BodyTimeoutBuilder, BodyTimeoutConfig, BodyTimeoutFuture, BodyTimeoutLayer,
     TimeoutBody,

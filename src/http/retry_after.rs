@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue};
 pub(crate) const LONGEST_HINT: Duration = Duration::from_secs(5 * 60);
 
 /// When the sender of `headers` wants to be asked again. Rubbish is no hint.
-pub(super) fn hint(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn hint(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.as_bytes();
     // Against the sender's own date, where there is one: the two clocks need not agree then.
     parse(value, || headers.get(DATE).and_then(|date| parse_date(date.as_bytes())))

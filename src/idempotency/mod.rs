@@ -1,5 +1,7 @@
 //! Idempotency keys.
 mod claim;
+#[cfg(feature = "http")]
+mod client;
 mod dyn_store;
 mod execution;
 #[cfg(feature = "http")]
@@ -17,6 +19,8 @@ pub use self::http::{
     KeyScope, NoScope, OnUnstorable, OutcomePolicy, Problem, ResponseFuture, Scoped,
 };
 pub use claim::{Claim, Fence, OwnerId};
+#[cfg(feature = "http")]
+pub use client::{IdempotencyKey, Key, KeyLayer, RetryAdvice, RetryPolicy, classify};
 pub use dyn_store::DynStore;
 pub use execution::{
     Concurrent, Config, Context, ContextError, Drained, Handle, OnCancel, OnStoreError,

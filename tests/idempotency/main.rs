@@ -1,3 +1,4 @@
 //! Idempotency keys as their users see them: stores on real servers, requests over real sockets.
 
+mod client;
 mod memory;

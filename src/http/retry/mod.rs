@@ -6,6 +6,7 @@ mod unsent;
 
 #[cfg(feature = "grpc")]
 pub(crate) use key::is_keyed;
+pub(crate) use key::{IDEMPOTENCY_KEY, fresh, fresh_bare, is_in_progress, is_keyed_by};
 #[cfg(feature = "grpc")]
 pub(crate) use policy::{copy, mark};
 #[cfg(feature = "grpc")]

@@ -7,7 +7,7 @@ use http::{Extensions, Method, Request, Response};
 use crate::classify::{Class, Classify};
 use crate::deadline::Deadline;
 use crate::error::Rejectable;
-use crate::http::retry::key::{self, IDEMPOTENCY_KEY, is_keyed};
+use crate::http::retry::key::{self, IDEMPOTENCY_KEY, is_in_progress, is_keyed};
 use crate::http::retry::unsent::{AsError, BySource, Unsent, never_sent};
 use crate::http::{Replay, Statuses, retry_after};
 use crate::policy::{Attempt, Hint, Policy};
@@ -39,7 +39,9 @@ use crate::rejected::Rejected;
 /// # After which answers
 ///
 /// Those that [`Statuses`] calls `Transient` or `Overload`: 408, 429, 5xx except 501 and 505, and
-/// errors. A refusal of a layer in this process is not tried again. A
+/// errors. Also 409 where its `buttress-refusal` says `in_progress`: an earlier attempt with the
+/// same key is running, and a later one gets its answer. A refusal of a layer in this process is
+/// not tried again. A
 /// [classifier of the layer](crate::retry::Builder::classify) may say otherwise.
 ///
 /// # When
@@ -134,7 +136,10 @@ where
     where
         E: Rejectable,
     {
-        Statuses.classify(outcome)
+        match outcome {
+            Ok(response) if is_in_progress(response) => Class::Transient,
+            _ => Statuses.classify(outcome),
+        }
     }
 
     fn may_resend(&self, kept: &Request<B>, outcome: Result<&Response<R>, &E>) -> bool {
