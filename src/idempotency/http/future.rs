@@ -1,6 +1,5 @@
 //! [`ResponseFuture`]: from the request's body to the answer.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -10,20 +9,18 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
-use http_body_util::combinators::Collect;
-use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::error::BoxError;
 use crate::idempotency::execution::{Refusal, Running};
+use crate::idempotency::http::gather::{End, Gather};
 use crate::idempotency::http::run::Run;
 use crate::idempotency::http::service::{Protocol, Shared, Ticket};
 use crate::idempotency::http::{Body, grpc};
 use crate::idempotency::store::Store;
 use crate::observe::IdempotencyResult;
 use crate::observe::Stage as Place;
-use crate::rejected::{Reason, chain};
+use crate::rejected::Reason;
 
 pin_project! {
     /// The response future of [`Idempotency`](super::Idempotency).
@@ -52,7 +49,7 @@ pin_project! {
         // Waits for the inner service, for a request that the layer lets pass.
         Readying { inner: S, request: Option<Request<Body<RB>>> },
         Passing { #[pin] future: S::Future },
-        Collecting { #[pin] body: Collect<Limited<RB>>, start: Option<Start<S, St>> },
+        Collecting { #[pin] body: Gather<RB>, start: Option<Start<S, St>> },
         Running {
             running: Running<Result<Response<Body<OB>>, S::Error>>,
             shared: Arc<Shared<St>>,
@@ -85,7 +82,7 @@ where
     }
 
     pub(super) fn collecting(body: RB, limit: usize, start: Start<S, St>) -> Self {
-        let body = Limited::new(body, limit).collect();
+        let body = Gather::new(body, limit);
         Self { stage: Stage::Collecting { body, start: Some(start) } }
     }
 }
@@ -97,7 +94,7 @@ where
     S::Error: Send + 'static,
     St: Store,
     RB: http_body::Body<Data = Bytes> + Send + 'static,
-    RB::Error: Into<BoxError>,
+    RB::Error: Send,
     OB: http_body::Body<Data = Bytes> + Send + 'static,
     OB::Error: Send,
 {
@@ -116,8 +113,8 @@ where
                     return future.poll(cx).map_ok(|response| response.map(Body::passing));
                 }
                 StageProj::Collecting { body, start } => {
-                    let collected = ready!(body.poll(cx));
-                    start.take().expect("a request is started once").with(collected)
+                    let end = ready!(body.poll(cx));
+                    start.take().expect("a request is started once").with(end)
                 }
                 StageProj::Running { running, shared, protocol } => {
                     // The runtime shuts down: whether the handler has run is not known.
@@ -139,13 +136,14 @@ where
 
 impl<S, St> Start<S, St> {
     /// Starts the task, or says why not.
-    fn with<RB, OB>(self, collected: Result<Collected<Bytes>, BoxError>) -> Stage<S, St, RB, OB>
+    fn with<RB, OB>(self, end: End<RB::Error>) -> Stage<S, St, RB, OB>
     where
         S: Service<Request<Body<RB>>, Response = Response<OB>> + Clone + Send + 'static,
         S::Future: Send,
         S::Error: Send + 'static,
         St: Store,
         RB: http_body::Body<Data = Bytes> + Send + 'static,
+        RB::Error: Send,
         OB: http_body::Body<Data = Bytes> + Send + 'static,
         OB::Error: Send,
     {
@@ -155,22 +153,18 @@ impl<S, St> Start<S, St> {
             let response = Some(shared.refused(refusal, protocol));
             Stage::Answered { response }
         };
-        let collected = match collected {
-            Ok(collected) => collected,
-            Err(error) if is_too_long(&*error) => {
-                return refused(shared.unfit_for(Reason::RequestTooLarge));
-            }
-            Err(_) => return refused(shared.unfit_for(Reason::BodyRead)),
+        let (body, trailers) = match end {
+            End::Whole { data, trailers } => (data, trailers),
+            End::Limit => return refused(shared.unfit_for(Reason::RequestTooLarge)),
+            End::Broken(_) => return refused(shared.unfit_for(Reason::BodyRead)),
         };
-        let trailers = collected.trailers().cloned();
-        let body = collected.to_bytes();
         if protocol == Protocol::Grpc && !grpc::is_one_message(&body) {
             return refused(shared.unfit_for(Reason::BodyRead));
         }
         let (key, fingerprint) = shared.identify(&ticket, &parts, &body);
         let request = Request::from_parts(parts, Body::whole(body, trailers));
-        let run = Run { inner, shared: shared.clone(), key, fingerprint, protocol };
-        match shared.engine.spawn(|caller| run.request(request, caller)) {
+        let run = Run { shared: shared.clone(), key, fingerprint, protocol };
+        match shared.engine.spawn(|caller| run.request(inner, request, caller)) {
             Some(running) => Stage::Running { running, shared, protocol },
             None => {
                 let rejected = IdempotencyResult::Rejected;
@@ -178,11 +172,6 @@ impl<S, St> Start<S, St> {
             }
         }
     }
-}
-
-/// The limit of [`Limited`], wherever somebody has wrapped it.
-fn is_too_long(error: &(dyn StdError + 'static)) -> bool {
-    chain(error).any(<dyn StdError>::is::<LengthLimitError>)
 }
 
 impl<S, St, RB, OB> fmt::Debug for ResponseFuture<S, St, RB, OB>

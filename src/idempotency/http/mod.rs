@@ -10,6 +10,8 @@ mod body;
 mod builder;
 mod fingerprint;
 mod future;
+mod gather;
+mod grpc;
 mod headers;
 mod hold;
 mod layer;

@@ -10,8 +10,7 @@ use tower_service::Service;
 
 use crate::classify::{Class, Classify};
 use crate::http::Statuses;
-use crate::idempotency::execution::{Caller, Execution, Kept, Opening, Panic, Refusal, caught,
-};
+use crate::idempotency::execution::{Caller, Execution, Kept, Opening, Panic, Refusal, caught};
 use crate::idempotency::http::headers::REPLAYED;
 use crate::idempotency::http::hold::{Hold, hold};
 use crate::idempotency::http::payload::Payload;
@@ -23,8 +22,7 @@ use crate::idempotency::store::{Store, StoredOutcome};
 use crate::observe::{EventKind, IdempotencyResult, Stage};
 use crate::rejected::{Reason, Rejected};
 
-pub(super) struct Run<S, St> {
-    pub(super) inner: S,
+pub(super) struct Run<St> {
     pub(super) shared: Arc<Shared<St>>,
     pub(super) key: RecordKey,
     pub(super) fingerprint: Fingerprint,
@@ -34,9 +32,10 @@ pub(super) struct Run<S, St> {
 /// What the caller gets: a response, or the inner service's own error, or its panic.
 type Answer<B, E> = Result<Result<Response<Body<B>>, E>, Panic>;
 
-impl<S, St: Store> Run<S, St> {
-    pub(super) async fn request<RB, OB>(
-        mut self,
+impl<St: Store> Run<St> {
+    pub(super) async fn request<S, RB, OB>(
+        self,
+        mut inner: S,
         mut request: Request<Body<RB>>,
         caller: Arc<Caller<Result<Response<Body<OB>>, S::Error>>>,
     ) -> Answer<OB, S::Error>
@@ -53,7 +52,7 @@ impl<S, St: Store> Run<S, St> {
                 return Ok(Ok(self.shared.refused(refusal, self.protocol)));
             }
             Opening::Unprotected => {
-                let outcome = caught(oneshot(&mut self.inner, request, || false)).await?;
+                let outcome = caught(oneshot(&mut inner, request, || false)).await?;
                 return Ok(outcome.map(|response| {
                     let response = response.expect("nobody asks whether the caller is there");
                     response.map(Body::passing)
@@ -61,7 +60,7 @@ impl<S, St: Store> Run<S, St> {
             }
         };
         request.extensions_mut().insert(execution.context());
-        let handler = oneshot(&mut self.inner, request, || caller.is_gone());
+        let handler = oneshot(&mut inner, request, || caller.is_gone());
         match execution.drive(caught(handler)).await {
             Err(panic) => {
                 self.failed(execution, self.shared.settings.outcome.panicked()).await;

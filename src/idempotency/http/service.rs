@@ -10,14 +10,13 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use tower_service::Service;
 
-use crate::error::BoxError;
+use crate::idempotency::Scope;
+use crate::idempotency::execution::{Engine, Refusal};
 use crate::idempotency::http::future::Start;
 use crate::idempotency::http::settings::Settings;
 use crate::idempotency::http::{Body, KeyScope, Problem, ResponseFuture, grpc};
-use crate::idempotency::execution::{Engine, Refusal};
 use crate::idempotency::identity::{self, Fingerprint, RecordKey};
 use crate::idempotency::store::Store;
-use crate::idempotency::Scope;
 use crate::observe::{IdempotencyResult, Stage};
 use crate::rejected::Reason;
 
@@ -72,7 +71,7 @@ where
     S::Error: Send + 'static,
     St: Store,
     RB: http_body::Body<Data = Bytes> + Send + 'static,
-    RB::Error: Into<BoxError>,
+    RB::Error: Send,
     OB: http_body::Body<Data = Bytes> + Send + 'static,
     OB::Error: Send,
 {
@@ -195,8 +194,7 @@ impl<St: Store> Shared<St> {
     ) -> Response<Body<B>> {
         let settings = &self.settings;
         let rejected = self.engine.emitter.named(refusal.rejected());
-        let mut problem =
-            Problem::new(rejected.clone()).documented_at(settings.docs_url.clone());
+        let mut problem = Problem::new(rejected).documented_at(settings.docs_url.clone());
         if let Some(status) = refusal.tag {
             problem = problem.of_original(status);
         }
@@ -209,7 +207,6 @@ impl<St: Store> Shared<St> {
             (Protocol::Http, Some(render)) => render(&problem),
         };
         problem.mark(&mut response);
-        response.extensions_mut().insert(rejected);
         response.map(|body| Body::whole(body, None))
     }
 }

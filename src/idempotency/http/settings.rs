@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, Method, Response, StatusCode};
 
+use crate::config::{ConfigError, check, not_zero};
 use crate::idempotency::Scope;
 use crate::idempotency::http::hold::HoldLimits;
 use crate::idempotency::http::{Fingerprinter, HeaderFilter, OutcomePolicy, Problem};
@@ -85,6 +86,16 @@ impl Required {
             Self::All => true,
             Self::When(predicate) => predicate(parts),
         }
+    }
+}
+
+impl Settings {
+    /// What is wrong with settings that make no sense together.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let KeyRules { min_len, max_len, .. } = self.key;
+        check(max_len >= 1, "idempotency.max_key_len", max_len, "1 or more")?;
+        check(min_len <= max_len, "idempotency.min_key_len", min_len, "at most max_key_len")?;
+        not_zero("idempotency.max_response_time", self.hold.time)
     }
 }
 
