@@ -13,6 +13,8 @@ mod outcome;
 mod state;
 mod store;
 
+#[cfg(feature = "axum")]
+pub use self::http::ContextMissing;
 #[cfg(feature = "http")]
 pub use self::http::{
     AlreadyRecorded, Body, Builder, Fingerprinter, HeaderFilter, Idempotency, IdempotencyLayer,

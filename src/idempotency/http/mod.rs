@@ -6,6 +6,8 @@
 //! run.rs       the task: claim, handler, record
 //! ```
 
+#[cfg(feature = "axum")]
+mod axum;
 mod body;
 mod builder;
 mod fingerprint;
@@ -15,6 +17,8 @@ mod grpc;
 mod headers;
 mod hold;
 mod layer;
+#[cfg(not(feature = "axum"))]
+mod path;
 mod payload;
 mod policy;
 mod problem;
@@ -22,6 +26,11 @@ mod run;
 mod service;
 mod settings;
 
+#[cfg(feature = "axum")]
+use axum as path;
+
+#[cfg(feature = "axum")]
+pub use axum::ContextMissing;
 pub use body::Body;
 pub use builder::{Builder, NoScope, Scoped};
 pub use fingerprint::Fingerprinter;

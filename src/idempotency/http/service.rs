@@ -13,6 +13,7 @@ use tower_service::Service;
 use crate::idempotency::Scope;
 use crate::idempotency::execution::{Engine, Refusal};
 use crate::idempotency::http::future::Start;
+use crate::idempotency::http::path::original_path;
 use crate::idempotency::http::settings::Settings;
 use crate::idempotency::http::{Body, KeyScope, Problem, ResponseFuture, grpc};
 use crate::idempotency::identity::{self, Fingerprint, RecordKey};
@@ -213,11 +214,6 @@ impl<St: Store> Shared<St> {
 
 fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// What the client asked for: nested routers take prefixes off the path.
-fn original_path(parts: &Parts) -> &str {
-    parts.uri.path()
 }
 
 impl<S: Clone, St> Clone for Idempotency<S, St> {
