@@ -10,8 +10,7 @@ use tower_service::Service;
 
 use crate::classify::{Class, Classify};
 use crate::http::Statuses;
-use crate::idempotency::execution::{Caller, Execution, Kept, Opening, Panic, Refusal, caught,
-};
+use crate::idempotency::execution::{Caller, Execution, Kept, Opening, Panic, Refusal, caught};
 use crate::idempotency::http::headers::REPLAYED;
 use crate::idempotency::http::hold::{Hold, hold};
 use crate::idempotency::http::payload::Payload;

@@ -11,13 +11,13 @@ use http::{HeaderMap, Request, Response};
 use tower_service::Service;
 
 use crate::error::BoxError;
+use crate::idempotency::Scope;
+use crate::idempotency::execution::{Engine, Refusal};
 use crate::idempotency::http::future::Start;
 use crate::idempotency::http::settings::Settings;
 use crate::idempotency::http::{Body, KeyScope, Problem, ResponseFuture, grpc};
-use crate::idempotency::execution::{Engine, Refusal};
 use crate::idempotency::identity::{self, Fingerprint, RecordKey};
 use crate::idempotency::store::Store;
-use crate::idempotency::Scope;
 use crate::observe::{IdempotencyResult, Stage};
 use crate::rejected::Reason;
 
@@ -195,8 +195,7 @@ impl<St: Store> Shared<St> {
     ) -> Response<Body<B>> {
         let settings = &self.settings;
         let rejected = self.engine.emitter.named(refusal.rejected());
-        let mut problem =
-            Problem::new(rejected.clone()).documented_at(settings.docs_url.clone());
+        let mut problem = Problem::new(rejected.clone()).documented_at(settings.docs_url.clone());
         if let Some(status) = refusal.tag {
             problem = problem.of_original(status);
         }

@@ -204,7 +204,12 @@ impl Store for RedisStore {
 
     fn capabilities(&self) -> Capabilities {
         // Whether it is durable is for the server's configuration to say, so it is not promised.
-        Capabilities { shared: true, durable: false, max_payload: MAX_PAYLOAD }
+        Capabilities {
+            shared: true,
+            durable: false,
+            max_payload: MAX_PAYLOAD,
+            ..Capabilities::default()
+        }
     }
 }
 
