@@ -10,6 +10,8 @@ mod identity;
 mod key;
 mod memory;
 mod outcome;
+#[cfg(feature = "redis")]
+mod redis;
 mod state;
 mod store;
 
@@ -20,6 +22,8 @@ pub use self::http::{
     AlreadyRecorded, Body, Builder, Fingerprinter, HeaderFilter, Idempotency, IdempotencyLayer,
     KeyScope, NoScope, OnUnstorable, OutcomePolicy, Problem, ResponseFuture, Scoped,
 };
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisStore, RedisStoreBuilder};
 pub use claim::{Claim, Fence, OwnerId};
 #[cfg(feature = "http")]
 pub use client::{IdempotencyKey, Key, KeyLayer, RetryAdvice, RetryPolicy, classify};

@@ -156,6 +156,7 @@ mod seeds;
 mod server;
 mod shrink;
 mod station;
+pub mod store_contract;
 mod world;
 
 pub use chain::{Chained, Then};

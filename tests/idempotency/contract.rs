@@ -1,0 +1,61 @@
+//! Every store keeps the contract.
+
+mod memory {
+    use buttress::idempotency::MemoryStore;
+    use buttress::sim::store_contract::{Bench, agrees_with_the_model, operations};
+    use proptest::prelude::{ProptestConfig, proptest};
+
+    async fn bench() -> Bench<MemoryStore> {
+        Bench::new(MemoryStore::new())
+    }
+
+    buttress::store_contract! {
+        #[tokio::test(start_paused = true)]
+        bench
+    }
+
+    mod on_threads {
+        buttress::store_contract! {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            super::bench
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+        #[test]
+        fn operations_at_random_agree_with_the_model(operations in operations()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+            runtime.unwrap().block_on(async {
+                agrees_with_the_model(&bench().await, &operations).await;
+            });
+        }
+    }
+}
+
+mod redis {
+    use buttress::idempotency::RedisStore;
+    use buttress::sim::store_contract::{Bench, agrees_with_the_model, operations};
+    use proptest::prelude::{ProptestConfig, proptest};
+
+    use crate::support::servers;
+
+    async fn bench() -> Bench<RedisStore> {
+        let builder = RedisStore::builder().prefix(servers::unique("contract"));
+        Bench::new(builder.connect(&servers::redis()).await.unwrap())
+    }
+
+    buttress::store_contract! {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        bench
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn operations_at_random_agree_with_the_model(operations in operations()) {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async { agrees_with_the_model(&bench().await, &operations).await });
+        }
+    }
+}

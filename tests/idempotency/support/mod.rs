@@ -1,0 +1,4 @@
+//! What the areas share.
+
+pub(crate) mod proxy;
+pub(crate) mod servers;
