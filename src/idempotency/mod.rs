@@ -2,8 +2,10 @@
 mod claim;
 mod dyn_store;
 mod identity;
-mod memory;
+pub(crate) mod memory;
 mod state;
+#[cfg(test)]
+mod state_tests;
 mod store;
 
 pub use claim::{Claim, Fence, OwnerId};
