@@ -23,6 +23,10 @@ pub mod hedge {
     pub use crate::hedge::model::{Call, run};
 }
 
+pub mod records {
+    pub use crate::idempotency::memory::model::{Bounds, KEYS, Op, run};
+}
+
 pub mod threshold {
     pub use crate::load_shed::threshold::model::{Op, run};
 }

@@ -9,10 +9,13 @@ mod http;
 mod identity;
 mod key;
 mod memory;
+pub(crate) mod memory;
 mod outcome;
 #[cfg(feature = "redis")]
 mod redis;
 mod state;
+#[cfg(test)]
+mod state_tests;
 mod store;
 
 #[cfg(feature = "axum")]

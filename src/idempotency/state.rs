@@ -172,11 +172,6 @@ impl Record {
         length
     }
 
-    /// Whether there is an answer, be it an empty one.
-    pub(super) fn has_answer(&self) -> bool {
-        matches!(&self.state, State::Ended(outcome) if outcome.payload.is_some())
-    }
-
     pub(super) fn answer_len(&self) -> usize {
         match &self.state {
             State::Ended(StoredOutcome { payload: Some(payload), .. }) => payload.len(),

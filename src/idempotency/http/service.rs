@@ -195,11 +195,7 @@ impl<St: Store> Shared<St> {
     ) -> Response<Body<B>> {
         let settings = &self.settings;
         let rejected = self.engine.emitter.named(refusal.rejected());
-<<<<<<< HEAD
         let mut problem = Problem::new(rejected).documented_at(settings.docs_url.clone());
-=======
-        let mut problem = Problem::new(rejected.clone()).documented_at(settings.docs_url.clone());
->>>>>>> stores
         if let Some(status) = refusal.tag {
             problem = problem.of_original(status);
         }

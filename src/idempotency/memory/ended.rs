@@ -10,7 +10,7 @@ pub(super) struct Ended {
     links: Vec<Link>,
     head: u32,
     tail: u32,
-    /// All before this one are tombstones.
+    /// All before this one have no answer that takes room.
     answers: u32,
 }
 
@@ -77,7 +77,7 @@ impl Ended {
         self.get(self.head)
     }
 
-    /// The oldest that still has its answer, and its number. Passes each tombstone once.
+    /// The oldest with an answer that takes room, and its number. Passes each of the others once.
     pub(super) fn oldest_answer(&mut self, has: impl Fn(u32) -> bool) -> Option<(u64, u32)> {
         while self.answers != NONE && !has(self.answers) {
             self.answers = self.links[self.answers as usize].next;

@@ -5,6 +5,10 @@ mod changed;
 mod ended;
 mod expiries;
 mod hasher;
+#[cfg(any(test, fuzzing, buttress_fuzz))]
+pub(crate) mod model;
+#[cfg(all(test, not(any(buttress_loom, buttress_shuttle))))]
+mod model_tests;
 mod room;
 mod shards;
 mod table;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::idempotency::memory::hasher;
-use crate::idempotency::memory::room::{Room, Short};
+use crate::idempotency::memory::room::{RECORD_BYTES, Room, Short};
 use crate::idempotency::memory::table::Table;
 use crate::idempotency::store::{Begin, BeginRequest, Fenced, StoreError, StoredOutcome};
 use crate::idempotency::{Claim, RecordKey};
@@ -43,8 +43,7 @@ impl Shards {
         loop {
             match self.on(&request.key, |table, now| table.begin(request, now, &self.room)) {
                 Ok(answer) => return Ok(answer),
-                // Without the lock: room is made in any shard.
-                Err(short) if self.reclaim(short) || self.evict() => {}
+                Err(short) if self.make_room(short) => {}
                 Err(_) => return Err(StoreError::Full),
             }
         }
@@ -65,8 +64,7 @@ impl Shards {
                 Ok(fenced) => return fenced,
                 Err(outcome) => outcome,
             };
-            // What could not fit anyway costs nobody else's answer.
-            if !(self.room.could_take(length) && self.reclaim(Short::Bytes)) {
+            if !(self.expire() || self.demote(length)) {
                 outcome.payload = None;
             }
         }
@@ -87,21 +85,31 @@ impl Shards {
         removed
     }
 
-    /// Makes some room, and says whether there may be some now: by what has expired, else by the
-    /// oldest answer.
-    fn reclaim(&self, short: Short) -> bool {
-        let expired = |shard| self.at(shard, |table, now| table.purge(now, A_BATCH, &self.room));
-        if (0..SHARDS).map(expired).sum::<usize>() > 0 {
-            return true;
-        }
+    /// Makes some room for a record, and says whether it did. Without a lock held: it may be in
+    /// any shard.
+    fn make_room(&self, short: Short) -> bool {
         // Answers take bytes, not entries.
-        short == Short::Bytes
+        self.expire()
+            || short == Short::Bytes && self.demote(RECORD_BYTES)
+            || self.evicts && self.evict()
+    }
+
+    /// Removes some of what has expired, and says whether there was any.
+    fn expire(&self) -> bool {
+        let purge = |shard| self.at(shard, |table, now| table.purge(now, A_BATCH, &self.room));
+        (0..SHARDS).map(purge).sum::<usize>() > 0
+    }
+
+    /// Drops the oldest answer, where that can help: what could not fit if all were dropped costs
+    /// nobody else's.
+    fn demote(&self, wanted: usize) -> bool {
+        self.room.could_take(wanted)
             && self.on_oldest(Table::oldest_answer, |table| table.demote_oldest(&self.room))
     }
 
+    /// Forgets the oldest record that has ended.
     fn evict(&self) -> bool {
-        self.evicts
-            && self.on_oldest(|table| table.oldest_ended(), |table| table.evict_oldest(&self.room))
+        self.on_oldest(|table| table.oldest_ended(), |table| table.evict_oldest(&self.room))
     }
 
     /// Acts on the table with the oldest of what `age` looks at, and says whether there was one.

@@ -137,12 +137,12 @@ impl Table {
         removed
     }
 
-    /// The number of the oldest ending whose answer is kept, among all of the store.
+    /// The number of the oldest ending whose answer takes room, among all of the store.
     pub(super) fn oldest_answer(&mut self) -> Option<u64> {
         self.oldest_answered().map(|(ending, _)| ending)
     }
 
-    /// Makes a tombstone of the oldest record whose answer is kept.
+    /// Makes a tombstone of that record.
     pub(super) fn demote_oldest(&mut self, room: &Room) {
         if let Some((_, slot)) = self.oldest_answered() {
             room.give_back(self.record(slot).demote());
@@ -188,7 +188,7 @@ impl Table {
     fn oldest_answered(&mut self) -> Option<(u64, u32)> {
         let Self { ended, records, .. } = self;
         ended.oldest_answer(|slot| {
-            records[slot as usize].as_ref().is_some_and(|(_, record)| record.has_answer())
+            records[slot as usize].as_ref().is_some_and(|(_, record)| record.answer_len() > 0)
         })
     }
 
