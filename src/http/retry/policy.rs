@@ -40,8 +40,8 @@ use crate::rejected::Rejected;
 ///
 /// Those that [`Statuses`] calls `Transient` or `Overload`: 408, 429, 5xx except 501 and 505, and
 /// errors. Also 409 where its `buttress-refusal` says `in_progress`: an earlier attempt with the
-/// same key is running, and a later one gets its answer. A refusal of a layer in this process is
-/// not tried again. A
+/// same key is running, and a later one gets its answer. Any other refusal of a layer in this
+/// process is not tried again. A
 /// [classifier of the layer](crate::retry::Builder::classify) may say otherwise.
 ///
 /// # When

@@ -179,7 +179,9 @@ async fn a_refusal_of_this_process_is_final_unless_the_request_is_in_progress() 
     let sent = |first| attempts(RetryPolicy::default(), "POST", first);
     assert_eq!(sent(|| Ok(refused(Reason::BulkheadFull))).await, 1);
     assert_eq!(sent(|| Err(Error::Rejected(Rejected::new(Reason::CircuitOpen)))).await, 1);
-    assert_eq!(sent(|| Ok(refused(Reason::InProgress))).await, 2);
+    let in_progress = || Ok(refused(Reason::InProgress));
+    assert_eq!(sent(in_progress).await, 2);
+    assert_eq!(attempts(RetryPolicy::new(Inside::default()), "POST", in_progress).await, 2);
 }
 
 #[tokio::test(start_paused = true)]
