@@ -8,8 +8,8 @@ mod execution;
 mod http;
 mod identity;
 mod key;
-mod memory;
 pub(crate) mod memory;
+
 mod outcome;
 #[cfg(feature = "redis")]
 mod redis;
