@@ -23,6 +23,11 @@ pub mod hedge {
     pub use crate::hedge::model::{Call, run};
 }
 
+#[cfg(feature = "http")]
+pub mod stored_record {
+    pub use crate::idempotency::stored_record::{Field, decode, encode};
+}
+
 pub mod threshold {
     pub use crate::load_shed::threshold::model::{Op, run};
 }

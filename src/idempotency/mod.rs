@@ -10,6 +10,9 @@ mod outcome;
 mod state;
 mod store;
 
+#[cfg(all(feature = "http", any(test, fuzzing, buttress_fuzz)))]
+pub(crate) use self::http::stored_record;
+
 #[cfg(feature = "http")]
 pub use self::http::{Fingerprinter, HeaderFilter, OutcomePolicy, Problem};
 pub use claim::{Claim, Fence, OwnerId};
