@@ -102,8 +102,10 @@ pub(super) fn code(reason: Reason) -> Code {
         | Reason::LimitReached
         | Reason::Overloaded
         | Reason::QueueTimedOut
-        | Reason::CircuitOpen => Code::Unavailable,
-        Reason::RateLimited => Code::ResourceExhausted,
+        | Reason::CircuitOpen
+        | Reason::StoreUnavailable
+        | Reason::StoreFull => Code::Unavailable,
+        Reason::RateLimited | Reason::RequestTooLarge => Code::ResourceExhausted,
         Reason::TimedOut | Reason::DeadlineExceeded => Code::DeadlineExceeded,
         Reason::KeyMissing | Reason::KeyInvalid | Reason::BodyRead => Code::InvalidArgument,
         Reason::ScopeMissing => Code::PermissionDenied,
@@ -111,8 +113,6 @@ pub(super) fn code(reason: Reason) -> Code {
         Reason::OutcomeUnknown | Reason::ResultUnavailable | Reason::FingerprintMismatch => {
             Code::FailedPrecondition
         }
-        Reason::RequestTooLarge => Code::ResourceExhausted,
-        Reason::StoreUnavailable | Reason::StoreFull => Code::Unavailable,
     }
 }
 

@@ -152,7 +152,6 @@ mod http;
 mod identity;
 mod key;
 pub(crate) mod memory;
-
 mod outcome;
 #[cfg(feature = "redis")]
 mod redis;
@@ -163,6 +162,9 @@ mod store;
 
 #[cfg(feature = "axum")]
 pub use self::http::ContextMissing;
+#[cfg(all(feature = "http", any(test, fuzzing, buttress_fuzz)))]
+pub(crate) use self::http::stored_record;
+
 #[cfg(feature = "http")]
 pub use self::http::{
     AlreadyRecorded, Body, Builder, Fingerprinter, HeaderFilter, Idempotency, IdempotencyLayer,

@@ -128,10 +128,9 @@ impl<St: Store> Engine<St> {
         let begun = self.begin(&request).await;
         if let (Ok(Begin::InProgress { .. }), Concurrent::Wait { timeout, max_waiters }) =
             (&begun, config.on_concurrent)
+            && let Some(place) = self.waiters.enter(key, max_waiters)
         {
-            if let Some(waiter) = self.waiters.enter(key, max_waiters) {
-                return self.wait(waiter, request, timeout).await;
-            }
+            return self.wait(place, request, timeout).await;
         }
         self.opened(begun, request, Stage::Arriving, Duration::ZERO)
     }

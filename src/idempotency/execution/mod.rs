@@ -10,17 +10,17 @@ mod canonical;
 mod config;
 mod context;
 mod engine;
-mod execution;
 mod handle;
 mod heartbeat;
 mod held;
 mod panics;
+mod run;
 mod task;
 mod waiting;
 
 pub(crate) use engine::{Engine, Opening, Refusal};
-pub(crate) use execution::{Execution, Kept};
 pub(crate) use panics::{Panic, caught};
+pub(crate) use run::{Execution, Kept};
 pub(crate) use task::{Caller, Running};
 
 pub use config::{Concurrent, Config, OnCancel, OnStoreError};

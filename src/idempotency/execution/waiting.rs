@@ -66,7 +66,7 @@ impl<St: Store> Engine<St> {
     /// time is over. Where several wait, the store lets one of them run.
     pub(super) async fn wait(
         self: &Arc<Self>,
-        waiter: Waiter,
+        place: Waiter,
         request: BeginRequest,
         at_most: Duration,
     ) -> Opening<St> {
@@ -91,7 +91,7 @@ impl<St: Store> Engine<St> {
                 begun => break begun,
             }
         };
-        drop(waiter);
+        drop(place);
         queued.0 = None;
         let waited = time::now().saturating_duration_since(since);
         self.opened(begun, request, Stage::Waiting, waited)

@@ -113,13 +113,11 @@ impl<St, Sc> Builder<St, Sc> {
     /// The header that has the key. Default: `idempotency-key`.
     pub fn header(mut self, name: impl AsRef<str>) -> Self {
         let name = name.as_ref();
-        match HeaderName::try_from(name) {
-            Ok(name) => self.settings.header = name,
-            Err(_) => {
-                let error = ConfigError::new("idempotency.header", name, "the name of a header");
-                return self.judged(Err(error));
-            }
-        }
+        let Ok(header) = HeaderName::try_from(name) else {
+            let error = ConfigError::new("idempotency.header", name, "the name of a header");
+            return self.judged(Err(error));
+        };
+        self.settings.header = header;
         self
     }
 

@@ -164,13 +164,12 @@ impl<S, St> Start<S, St> {
         let (key, fingerprint) = shared.identify(&ticket, &parts, &body);
         let request = Request::from_parts(parts, Body::whole(body, trailers));
         let run = Run { shared: shared.clone(), key, fingerprint, protocol };
-        match shared.engine.spawn(|caller| run.request(inner, request, caller)) {
-            Some(running) => Stage::Running { running, shared, protocol },
-            None => {
-                let rejected = IdempotencyResult::Rejected;
-                refused(shared.engine.refuse(Place::Arriving, rejected, Reason::Overloaded))
-            }
-        }
+        let Some(running) = shared.engine.spawn(|caller| run.request(inner, request, caller))
+        else {
+            let rejected = IdempotencyResult::Rejected;
+            return refused(shared.engine.refuse(Place::Arriving, rejected, Reason::Overloaded));
+        };
+        Stage::Running { running, shared, protocol }
     }
 }
 

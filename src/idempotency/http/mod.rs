@@ -29,6 +29,9 @@ mod settings;
 #[cfg(feature = "axum")]
 use axum as path;
 
+#[cfg(any(test, fuzzing, buttress_fuzz))]
+pub(crate) use payload::model as stored_record;
+
 #[cfg(feature = "axum")]
 pub use axum::ContextMissing;
 pub use body::Body;
@@ -41,3 +44,8 @@ pub use policy::OutcomePolicy;
 pub use problem::Problem;
 pub use service::Idempotency;
 pub use settings::{AlreadyRecorded, KeyScope, OnUnstorable};
+
+#[cfg(test)]
+fn hex(fingerprint: crate::idempotency::Fingerprint) -> String {
+    fingerprint.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -15,7 +15,7 @@ use crate::idempotency::http::headers::REPLAYED;
 use crate::idempotency::http::hold::{Hold, hold};
 use crate::idempotency::http::payload::Payload;
 use crate::idempotency::http::service::{Protocol, Shared};
-use crate::idempotency::http::{AlreadyRecorded, Body, OnUnstorable, grpc};
+use crate::idempotency::http::{AlreadyRecorded, Body, OnUnstorable};
 use crate::idempotency::identity::{Fingerprint, RecordKey};
 use crate::idempotency::outcome::Disposition;
 use crate::idempotency::store::{Store, StoredOutcome};
@@ -29,16 +29,16 @@ pub(super) struct Run<St> {
     pub(super) protocol: Protocol,
 }
 
-/// What the caller gets: a response, or the inner service's own error, or its panic.
-type Answer<B, E> = Result<Result<Response<Body<B>>, E>, Panic>;
+/// What the caller gets: a response, or the inner service's own error.
+type Answer<B, E> = Result<Response<Body<B>>, E>;
 
 impl<St: Store> Run<St> {
     pub(super) async fn request<S, RB, OB>(
         self,
         mut inner: S,
         mut request: Request<Body<RB>>,
-        caller: Arc<Caller<Result<Response<Body<OB>>, S::Error>>>,
-    ) -> Answer<OB, S::Error>
+        caller: Arc<Caller<Answer<OB, S::Error>>>,
+    ) -> Result<Answer<OB, S::Error>, Panic>
     where
         S: Service<Request<Body<RB>>, Response = Response<OB>>,
         RB: http_body::Body<Data = Bytes>,
@@ -128,7 +128,8 @@ impl<St: Store> Run<St> {
                 self.end(execution, self.unstorable(), response, class).await
             }
             Hold::Whole { data, trailers } => {
-                let judged = || grpc::judge(&parts.headers, trailers.as_ref());
+                let judged =
+                    || settings.outcome.judge_call(parts.status, &parts.headers, trailers.as_ref());
                 let disposition = disposition.unwrap_or_else(judged);
                 let whole = Whole { parts, data, trailers };
                 self.keep(execution, disposition, whole, class).await

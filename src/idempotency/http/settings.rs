@@ -63,11 +63,13 @@ pub(super) struct Settings {
     pub(super) outcome: OutcomePolicy,
     pub(super) on_unstorable: OnUnstorable,
     pub(super) replay_headers: HeaderFilter,
-    pub(super) render: Option<Arc<dyn Fn(&Problem) -> Response<Bytes> + Send + Sync>>,
+    pub(super) render: Option<Renderer>,
     pub(super) docs_url: Option<Arc<str>>,
     pub(super) mismatch: StatusCode,
     pub(super) grpc: HashSet<String>,
 }
+
+pub(super) type Renderer = Arc<dyn Fn(&Problem) -> Response<Bytes> + Send + Sync>;
 
 pub(super) type FindScope = Arc<dyn Fn(&Parts) -> Option<Scope> + Send + Sync>;
 
