@@ -10,7 +10,13 @@ use crate::idempotency::store::{
 };
 use crate::idempotency::{Claim, RecordKey};
 
-type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+// Boxed: see `boxed`.
+pub(super) type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+pub(super) fn boxed<'a, T>(future: impl Future<Output = T> + Send + 'a) -> Answer<'a, T> {
+    // Boxed: the type of the store is not known. A call to a store takes longer by far.
+    Box::pin(future)
+}
 
 /// The twin of [`Store`] that is fit for `dyn`: each call boxes its future. Every store is one.
 ///
@@ -76,7 +82,7 @@ pub trait DynStore: Send + Sync + 'static {
 
 impl<S: Store> DynStore for S {
     fn dyn_begin(&self, request: BeginRequest) -> Answer<'_, Result<Begin, StoreError>> {
-        Box::pin(self.begin(request))
+        boxed(self.begin(request))
     }
 
     fn dyn_renew<'a>(
@@ -84,11 +90,11 @@ impl<S: Store> DynStore for S {
         claim: &'a Claim,
         lease: Duration,
     ) -> Answer<'a, Result<Fenced, StoreError>> {
-        Box::pin(self.renew(claim, lease))
+        boxed(self.renew(claim, lease))
     }
 
     fn dyn_mark_effects<'a>(&'a self, claim: &'a Claim) -> Answer<'a, Result<Fenced, StoreError>> {
-        Box::pin(self.mark_effects(claim))
+        boxed(self.mark_effects(claim))
     }
 
     fn dyn_complete<'a>(
@@ -97,7 +103,7 @@ impl<S: Store> DynStore for S {
         outcome: StoredOutcome,
         retention: Duration,
     ) -> Answer<'a, Result<Fenced, StoreError>> {
-        Box::pin(self.complete(claim, outcome, retention))
+        boxed(self.complete(claim, outcome, retention))
     }
 
     fn dyn_abandon<'a>(
@@ -105,26 +111,26 @@ impl<S: Store> DynStore for S {
         claim: &'a Claim,
         how: Abandon,
     ) -> Answer<'a, Result<Fenced, StoreError>> {
-        Box::pin(self.abandon(claim, how))
+        boxed(self.abandon(claim, how))
     }
 
     fn dyn_inspect<'a>(
         &'a self,
         key: &'a RecordKey,
     ) -> Answer<'a, Result<Option<Snapshot>, StoreError>> {
-        Box::pin(self.inspect(key))
+        boxed(self.inspect(key))
     }
 
     fn dyn_forget<'a>(&'a self, key: &'a RecordKey) -> Answer<'a, Result<bool, StoreError>> {
-        Box::pin(self.forget(key))
+        boxed(self.forget(key))
     }
 
     fn dyn_purge_expired(&self, max: usize) -> Answer<'_, Result<usize, StoreError>> {
-        Box::pin(self.purge_expired(max))
+        boxed(self.purge_expired(max))
     }
 
     fn dyn_changed<'a>(&'a self, key: &'a RecordKey) -> Answer<'a, ()> {
-        Box::pin(self.changed(key))
+        boxed(self.changed(key))
     }
 
     fn dyn_capabilities(&self) -> Capabilities {

@@ -1,12 +1,11 @@
 //! A claim while its request runs.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::idempotency::Claim;
+use crate::idempotency::dyn_store::{Answer, boxed};
 use crate::idempotency::execution::engine::Engine;
 use crate::idempotency::store::{Abandon, BeginRequest, Fenced, Store, StoreError};
 use crate::sync::{AtomicBool, Ordering};
@@ -55,14 +54,12 @@ impl Marks {
 pub(super) trait Grip: Send + Sync {
     fn claim(&self) -> &Claim;
     fn marks(&self) -> &Marks;
-    fn mark_effects(&self) -> Answer<'_>;
-    fn renew(&self) -> Answer<'_>;
+    fn mark_effects(&self) -> Written<'_>;
+    fn renew(&self) -> Written<'_>;
 }
 
-pub(super) type Answer<'a> = Pin<Box<dyn Future<Output = Result<Fenced, StoreError>> + Send + 'a>>;
+type Written<'a> = Answer<'a, Result<Fenced, StoreError>>;
 
-// Boxed, since the handler's view of it must not depend on the store; a write to the store costs
-// more than that by far.
 impl<St: Store> Grip for Held<St> {
     fn claim(&self) -> &Claim {
         &self.claim
@@ -72,12 +69,12 @@ impl<St: Store> Grip for Held<St> {
         &self.marks
     }
 
-    fn mark_effects(&self) -> Answer<'_> {
-        Box::pin(self.engine.repeated(|| self.engine.store.mark_effects(&self.claim)))
+    fn mark_effects(&self) -> Written<'_> {
+        boxed(self.engine.repeated(|| self.engine.store.mark_effects(&self.claim)))
     }
 
-    fn renew(&self) -> Answer<'_> {
+    fn renew(&self) -> Written<'_> {
         let lease = self.engine.config.lease;
-        Box::pin(self.engine.repeated(move || self.engine.store.renew(&self.claim, lease)))
+        boxed(self.engine.repeated(move || self.engine.store.renew(&self.claim, lease)))
     }
 }
