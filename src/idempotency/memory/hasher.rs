@@ -24,10 +24,9 @@ pub(super) fn hash(key: &RecordKey) -> u64 {
 
 impl Hasher for KeyHasher {
     fn write(&mut self, bytes: &[u8]) {
-        // An odd factor for each step, the golden ratio: no two places cancel each other out.
         for word in bytes.chunks_exact(8) {
             let word = u64::from_le_bytes(word.try_into().expect("8 bytes"));
-            self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            self.0 = fold(self.0.rotate_left(23) ^ word);
         }
     }
 
@@ -35,7 +34,37 @@ impl Hasher for KeyHasher {
     fn write_usize(&mut self, _length: usize) {}
 
     fn finish(&self) -> u64 {
-        // A product's low bits know nothing of the high bits of its factors.
-        self.0 ^ (self.0 >> 32)
+        self.0
+    }
+}
+
+/// By the golden ratio, and both halves of the product: the lower alone would never see, in its
+/// low bits, the high bits of what is multiplied.
+#[allow(clippy::cast_possible_truncation)]
+fn fold(word: u64) -> u64 {
+    let product = u128::from(word) * 0x9e37_79b9_7f4a_7c15;
+    product as u64 ^ (product >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys that differ in one byte, wherever it is, spread like any others.
+    #[test]
+    fn each_byte_of_a_key_counts_in_all_parts_of_its_hash() {
+        for place in 0..32 {
+            let hash = |byte: u8| {
+                let mut key = [0; 32];
+                key[place] = byte;
+                hash(&RecordKey::from_bytes(key))
+            };
+            for shift in [0, 8, 40, 57] {
+                let mut seen = [0; 16];
+                (0..=255).for_each(|byte| seen[(hash(byte) >> shift) as usize % 16] += 1);
+                let most = seen.iter().max().unwrap();
+                assert!(*most <= 40, "byte {place}, bits from {shift}: {seen:?}");
+            }
+        }
     }
 }

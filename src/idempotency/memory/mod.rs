@@ -5,9 +5,11 @@ mod changed;
 mod ended;
 mod expiries;
 mod hasher;
+#[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
+mod loom_tests;
 #[cfg(any(test, fuzzing, buttress_fuzz))]
 pub(crate) mod model;
-#[cfg(all(test, not(any(buttress_loom, buttress_shuttle))))]
+#[cfg(test)]
 mod model_tests;
 mod room;
 mod shards;
@@ -94,6 +96,11 @@ impl MemoryStore {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.shards.room().bytes()
+    }
+
+    #[cfg(test)]
+    fn nobody_waits(&self) -> bool {
+        self.shards.nobody_waits()
     }
 }
 

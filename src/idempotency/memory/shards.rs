@@ -34,9 +34,12 @@ impl Shards {
 
     /// Acts on the table of a key, and then wakes those who waited for what changed.
     pub(super) fn on<T>(&self, key: &RecordKey, act: impl FnOnce(&mut Table, Instant) -> T) -> T {
-        // Bits that the map makes no use of.
-        let shard = (hasher::hash(key) >> 40) as usize % SHARDS;
-        self.at(shard, act)
+        self.at(Self::shard(key), act)
+    }
+
+    /// By bits that the map makes no use of.
+    pub(super) fn shard(key: &RecordKey) -> usize {
+        (hasher::hash(key) >> 40) as usize % SHARDS
     }
 
     pub(super) fn begin(&self, request: &BeginRequest) -> Result<Begin, StoreError> {
@@ -126,6 +129,11 @@ impl Shards {
             self.at(shard, |table, _| act(table));
         }
         oldest.is_some()
+    }
+
+    #[cfg(test)]
+    pub(super) fn nobody_waits(&self) -> bool {
+        (0..SHARDS).all(|shard| self.at(shard, |table, _| table.waiters().is_empty()))
     }
 
     fn at<T>(&self, shard: usize, act: impl FnOnce(&mut Table, Instant) -> T) -> T {

@@ -1,6 +1,8 @@
 //! The store in memory: its bounds, its clock, and who is woken.
 
 mod bounds;
+mod expiry;
+mod races;
 mod waiting;
 
 use std::time::Duration;
