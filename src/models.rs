@@ -27,6 +27,11 @@ pub mod records {
     pub use crate::idempotency::memory::model::{Bounds, KEYS, Op, run};
 }
 
+#[cfg(feature = "http")]
+pub mod stored_record {
+    pub use crate::idempotency::stored_record::{Field, decode, encode};
+}
+
 pub mod threshold {
     pub use crate::load_shed::threshold::model::{Op, run};
 }

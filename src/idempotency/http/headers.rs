@@ -141,3 +141,128 @@ fn is_nominated(name: &HeaderName, headers: &HeaderMap) -> bool {
         options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(pairs: &[(&str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    fn keeps(filter: &HeaderFilter, name: &str) -> bool {
+        !filter.stored(&fields(&[(name, "1")])).is_empty()
+    }
+
+    const NEVER: [&str; 11] = [
+        "set-cookie",
+        "set-cookie2",
+        "content-length",
+        "idempotency-replayed",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    const OF_ONE_EXCHANGE: [&str; 18] = [
+        "date",
+        "server",
+        "age",
+        "alt-svc",
+        "server-timing",
+        "request-id",
+        "x-request-id",
+        "x-correlation-id",
+        "x-amzn-requestid",
+        "x-amzn-trace-id",
+        "x-cloud-trace-context",
+        "traceparent",
+        "tracestate",
+        "traceresponse",
+        "baggage",
+        "b3",
+        "x-b3-traceid",
+        "x-b3-sampled",
+    ];
+    const OF_THE_ANSWER: [&str; 9] = [
+        "content-type",
+        "content-encoding",
+        "content-language",
+        "location",
+        "etag",
+        "cache-control",
+        "retry-after",
+        "trailer",
+        "x-anything",
+    ];
+
+    #[test]
+    fn what_belongs_to_one_exchange_is_not_kept() {
+        let filter = HeaderFilter::default();
+        for name in NEVER.into_iter().chain(OF_ONE_EXCHANGE) {
+            assert!(!keeps(&filter, name), "{name}");
+        }
+        for name in OF_THE_ANSWER {
+            assert!(keeps(&filter, name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_kept_with_all_its_values_in_their_order() {
+        let link = [("link", "</1>"), ("date", "now"), ("link", "</2>"), ("link", "</1>")];
+        let stored = HeaderFilter::default().stored(&fields(&link));
+        assert_eq!(stored, fields(&[link[0], link[2], link[3]]));
+    }
+
+    #[test]
+    fn what_connection_names_goes_no_further() {
+        let headers = fields(&[
+            ("connection", "close, X-One"),
+            ("x-one", "1"),
+            ("connection", "\tx-two ,"),
+            ("x-two", "2"),
+            ("x-three", "3"),
+        ]);
+        let three = fields(&[("x-three", "3")]);
+        assert_eq!(HeaderFilter::default().stored(&headers), three);
+        assert_eq!(HeaderFilter::default().allow("x-one").stored(&headers), three);
+    }
+
+    #[test]
+    fn more_can_be_denied_and_less() {
+        let filter =
+            HeaderFilter::default().deny("X-Anything").allow("Date").allow(http::header::AGE);
+        assert!(filter.check().is_ok());
+        assert!(!keeps(&filter, "x-anything"));
+        assert!(keeps(&filter, "date") && keeps(&filter, "age") && !keeps(&filter, "server"));
+        let back = filter.allow("x-anything").deny("date");
+        assert!(keeps(&back, "x-anything") && !keeps(&back, "date"));
+    }
+
+    #[test]
+    fn what_may_never_be_replayed_cannot_be_allowed() {
+        for name in NEVER {
+            let filter = HeaderFilter::default().allow(name);
+            assert_eq!(
+                filter.check().unwrap_err().to_string(),
+                format!(
+                    "idempotency.replay_headers is {name:?}, allowed is a header that may be replayed"
+                )
+            );
+            assert!(!keeps(&filter, name), "{name}");
+            assert!(HeaderFilter::default().deny(name).check().is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_first_nonsense_is_the_one_reported() {
+        let filter = HeaderFilter::default().deny("x y").allow("set-cookie");
+        assert_eq!(
+            filter.check().unwrap_err().to_string(),
+            "idempotency.replay_headers is \"x y\", allowed is the name of a header"
+        );
+    }
+}

@@ -29,6 +29,9 @@ mod settings;
 #[cfg(feature = "axum")]
 use axum as path;
 
+#[cfg(any(test, fuzzing, buttress_fuzz))]
+pub(crate) use payload::model as stored_record;
+
 #[cfg(feature = "axum")]
 pub use axum::ContextMissing;
 pub use body::Body;

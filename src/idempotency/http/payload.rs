@@ -1,5 +1,10 @@
 //! [`Payload`]: an answer as it is stored.
 
+#[cfg(any(test, fuzzing, buttress_fuzz))]
+pub(crate) mod model;
+#[cfg(test)]
+mod tests;
+
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, StatusCode};
 
 use crate::idempotency::Disposition;
+use crate::idempotency::http::grpc;
 
 /// Says of each outcome what becomes of the record.
 ///
@@ -38,6 +39,8 @@ impl OutcomePolicy {
     /// | 5xx | released |
     /// | 1xx, which is an upgrade | tombstone |
     /// | error of the service, panic | released |
+    /// | gRPC: `OK`, `INVALID_ARGUMENT`, `NOT_FOUND`, `ALREADY_EXISTS`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNIMPLEMENTED` | stored |
+    /// | gRPC: any other status, or none | released |
     ///
     /// A handler that fails half way runs again in full: mark where its effects begin, or take
     /// [`store_everything`](Self::store_everything).
@@ -59,7 +62,8 @@ impl OutcomePolicy {
     /// A policy of your own, by status and headers. An error of the service and a panic release
     /// unless [`on_error`](Self::on_error) and [`on_panic`](Self::on_panic) say otherwise.
     ///
-    /// An upgrade (1xx) cannot be stored: of that, `Store` leaves a tombstone.
+    /// An upgrade (1xx) cannot be stored: of that, `Store` leaves a tombstone. Of a gRPC call the
+    /// headers are headers and trailers together, with its `grpc-status`.
     #[must_use]
     pub fn new(
         policy: impl Fn(StatusCode, &HeaderMap) -> Disposition + Send + Sync + 'static,
@@ -98,6 +102,23 @@ impl OutcomePolicy {
         match disposition {
             Disposition::Store if status.is_informational() => Disposition::Tombstone,
             disposition => disposition,
+        }
+    }
+
+    /// Of a unary gRPC call, by its `grpc-status`: HTTP says 200 to every one.
+    pub(super) fn judge_call(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        trailers: Option<&HeaderMap>,
+    ) -> Disposition {
+        match &self.rule {
+            Rule::RetryServerErrors if grpc::is_final(grpc::status(headers, trailers)) => {
+                Disposition::Store
+            }
+            Rule::RetryServerErrors => Disposition::Release,
+            Rule::StoreEverything => Disposition::Store,
+            Rule::Custom(policy) => policy(status, &grpc::joined(headers, trailers)),
         }
     }
 
@@ -144,5 +165,106 @@ impl fmt::Debug for OutcomePolicy {
             .field("on_error", &self.on_error)
             .field("on_panic", &self.on_panic)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(policy: &OutcomePolicy, of: Disposition) -> Vec<u16> {
+        let is = |code: &u16| {
+            policy.judge(StatusCode::from_u16(*code).unwrap(), &HeaderMap::new()) == of
+        };
+        (100..1000).filter(is).collect()
+    }
+
+    #[test]
+    fn by_default_what_the_service_has_decided_is_stored() {
+        let policy = OutcomePolicy::default();
+        let again = [401, 403, 407, 408, 421, 423, 425, 426, 429];
+        let stored: Vec<_> = (200..500).filter(|code| !again.contains(code)).collect();
+        assert_eq!(judged(&policy, Disposition::Store), stored);
+        let released: Vec<_> = again.into_iter().chain(500..1000).collect();
+        assert_eq!(judged(&policy, Disposition::Release), released);
+        assert_eq!(judged(&policy, Disposition::Tombstone), (100..200).collect::<Vec<_>>());
+        assert_eq!(policy.failed(), Disposition::Release);
+        assert_eq!(policy.panicked(), Disposition::Release);
+    }
+
+    #[test]
+    fn everything_is_stored_but_what_cannot_be() {
+        let policy = OutcomePolicy::store_everything();
+        assert_eq!(judged(&policy, Disposition::Store), (200..1000).collect::<Vec<_>>());
+        assert_eq!(judged(&policy, Disposition::Tombstone), (100..200).collect::<Vec<_>>());
+        assert_eq!(policy.failed(), Disposition::Indeterminate);
+        assert_eq!(policy.panicked(), Disposition::Indeterminate);
+    }
+
+    #[test]
+    fn a_policy_of_one_s_own_sees_status_and_headers() {
+        let policy = OutcomePolicy::new(|status, headers| {
+            match headers.get("x-final").map(http::HeaderValue::as_bytes) {
+                Some(b"no") => Disposition::Indeterminate,
+                _ if status == 500 => Disposition::Tombstone,
+                _ => Disposition::Store,
+            }
+        });
+        let no = HeaderMap::from_iter([("x-final".parse().unwrap(), "no".parse().unwrap())]);
+        assert_eq!(policy.judge(StatusCode::OK, &no), Disposition::Indeterminate);
+        assert_eq!(
+            judged(&policy, Disposition::Tombstone),
+            (100..200).chain([500]).collect::<Vec<_>>()
+        );
+        assert_eq!(policy.failed(), Disposition::Release);
+        assert_eq!(policy.panicked(), Disposition::Release);
+        let call = |trailers| policy.judge_call(StatusCode::OK, &HeaderMap::new(), trailers);
+        assert_eq!(call(Some(&no)), Disposition::Indeterminate);
+        assert_eq!(call(None), Disposition::Store);
+    }
+
+    #[test]
+    fn what_has_no_answer_can_only_be_released_or_unknown() {
+        use Disposition::{Indeterminate, Release, Store, Tombstone};
+        for (said, meant) in [
+            (Store, Indeterminate),
+            (Tombstone, Indeterminate),
+            (Indeterminate, Indeterminate),
+            (Release, Release),
+        ] {
+            let error = OutcomePolicy::store_everything().on_error(said);
+            assert_eq!((error.failed(), error.panicked()), (meant, Indeterminate));
+            let panic = OutcomePolicy::default().on_panic(said);
+            assert_eq!((panic.failed(), panic.panicked()), (Release, meant));
+        }
+    }
+
+    #[test]
+    fn a_call_is_judged_by_its_own_status() {
+        let status =
+            |code: u16| HeaderMap::from_iter([("grpc-status".parse().unwrap(), code.into())]);
+        let judge = |policy: &OutcomePolicy, code| {
+            policy.judge_call(StatusCode::OK, &HeaderMap::new(), Some(&status(code)))
+        };
+        let policy = OutcomePolicy::default();
+        for code in 0..=16 {
+            let stored = [0, 3, 5, 6, 9, 11, 12].contains(&code);
+            let expected = if stored { Disposition::Store } else { Disposition::Release };
+            assert_eq!(judge(&policy, code), expected, "{code}");
+            assert_eq!(judge(&OutcomePolicy::store_everything(), code), Disposition::Store);
+            assert_eq!(policy.judge_call(StatusCode::OK, &status(code), None), expected);
+        }
+        assert_eq!(
+            policy.judge_call(StatusCode::OK, &HeaderMap::new(), None),
+            Disposition::Release
+        );
+    }
+
+    #[test]
+    fn debug_says_which_policy_it_is() {
+        assert_eq!(
+            format!("{:?}", OutcomePolicy::store_everything().on_error(Disposition::Release)),
+            "OutcomePolicy { rule: store_everything, on_error: Release, on_panic: Indeterminate }"
+        );
     }
 }

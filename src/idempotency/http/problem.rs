@@ -200,3 +200,6 @@ fn link(docs_url: &str) -> Option<HeaderValue> {
     }
     HeaderValue::try_from(format!("<{docs_url}>; rel=\"describedby\"")).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use crate::idempotency::http::headers::REPLAYED;
 use crate::idempotency::http::hold::{Hold, hold};
 use crate::idempotency::http::payload::Payload;
 use crate::idempotency::http::service::{Protocol, Shared};
-use crate::idempotency::http::{AlreadyRecorded, Body, OnUnstorable, grpc};
+use crate::idempotency::http::{AlreadyRecorded, Body, OnUnstorable};
 use crate::idempotency::identity::{Fingerprint, RecordKey};
 use crate::idempotency::outcome::Disposition;
 use crate::idempotency::store::{Store, StoredOutcome};
@@ -128,7 +128,8 @@ impl<St: Store> Run<St> {
                 self.end(execution, self.unstorable(), response, class).await
             }
             Hold::Whole { data, trailers } => {
-                let judged = || grpc::judge(&parts.headers, trailers.as_ref());
+                let judged =
+                    || settings.outcome.judge_call(parts.status, &parts.headers, trailers.as_ref());
                 let disposition = disposition.unwrap_or_else(judged);
                 let whole = Whole { parts, data, trailers };
                 self.keep(execution, disposition, whole, class).await

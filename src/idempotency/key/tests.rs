@@ -1,1 +1,217 @@
 use super::*;
+use proptest::prelude::*;
+
+fn lenient(value: &str) -> Result<String, KeyError> {
+    KeySyntax::Lenient.parse(value.as_bytes())
+}
+
+fn strict(value: &str) -> Result<String, KeyError> {
+    KeySyntax::Strict.parse(value.as_bytes())
+}
+
+const MALFORMED: Result<String, KeyError> = Err(KeyError::Malformed);
+
+#[test]
+fn quoted_and_bare_spellings_of_a_text_are_one_key() {
+    for key in ["8e03978e-40d5-43dd-bc93-6894a57f9324", "a", "!#$%&'()*+-./:<=>?@[]^_`{|}~"] {
+        assert_eq!(lenient(key), Ok(key.to_owned()));
+        assert_eq!(lenient(&format!("\"{key}\"")), Ok(key.to_owned()));
+        assert_eq!(strict(&format!("\"{key}\"")), Ok(key.to_owned()));
+        assert_eq!(strict(key), MALFORMED);
+    }
+}
+
+#[test]
+fn white_space_around_the_value_is_no_part_of_it() {
+    for value in [" k", "k ", "\tk\t", " \t \"k\" \t"] {
+        assert_eq!(lenient(value), Ok("k".to_owned()), "{value:?}");
+    }
+    assert_eq!(lenient("\" k \""), Ok(" k ".to_owned()));
+}
+
+#[test]
+fn a_bare_key_is_visible_ascii_without_four_characters() {
+    for byte in 0..=255_u8 {
+        let allowed = (0x21..=0x7e).contains(&byte) && !b"\",;\\".contains(&byte);
+        let key = KeySyntax::Lenient.parse(&[b'a', byte, b'z']);
+        assert_eq!(key.is_ok(), allowed, "{byte:#x}");
+    }
+}
+
+#[test]
+fn a_quoted_key_is_a_string_of_structured_fields() {
+    for byte in 0..=255_u8 {
+        let allowed = (0x20..=0x7e).contains(&byte) && !b"\"\\".contains(&byte);
+        let key = KeySyntax::Strict.parse(&[b'"', b'a', byte, b'z', b'"']);
+        assert_eq!(key.is_ok(), allowed, "{byte:#x}");
+        let escaped = KeySyntax::Strict.parse(&[b'"', b'\\', byte, b'"']);
+        assert_eq!(escaped.is_ok(), b"\"\\".contains(&byte), "{byte:#x}");
+    }
+    assert_eq!(strict(r#""a\"b\\c""#), Ok(r#"a"b\c"#.to_owned()));
+    for open in ["\"", "\"a", "\"a\\", "\"a\\\"", "\"a\"b", "\"a\"\"b\"", "\"a\" b"] {
+        assert_eq!(lenient(open), MALFORMED, "{open}");
+    }
+}
+
+#[test]
+fn parameters_are_parsed_and_ignored() {
+    let right = [
+        ";a",
+        ";  a",
+        ";*",
+        ";a-b_c.d*9",
+        ";a;b;a",
+        ";a=1",
+        ";a=-1",
+        ";a=999999999999999",
+        ";a=0.1",
+        ";a=-999999999999.999",
+        ";a=\"x;y\\\"\"",
+        ";a=tok/en:*",
+        ";a=*",
+        ";a=::",
+        ";a=:aGk=:",
+        ";a=:aGk:",
+        ";a=:aGkh:",
+        ";a=:YQ==:",
+        ";a=?0",
+        ";a=?1",
+        ";a=@1659578233",
+        ";a=@-1",
+        ";a=%\"f%c3%bc\"",
+        ";a=%\"\"",
+        ";a=1; b=?0 ",
+    ];
+    for parameters in right {
+        let value = format!("\"k\"{parameters}");
+        assert_eq!(strict(&value), Ok("k".to_owned()), "{value}");
+    }
+    let wrong = [
+        ";",
+        "; ",
+        " ;a",
+        ";A",
+        ";1",
+        ";a=",
+        ";a= 1",
+        ";a =1",
+        ";a=-",
+        ";a=1000000000000000",
+        ";a=1.",
+        ";a=.1",
+        ";a=1.2345",
+        ";a=1000000000000.1",
+        ";a=\"x",
+        ";a=:a:",
+        ";a=:YQ=:=:",
+        ";a=:YQ===:",
+        ";a=:aGk",
+        ";a=:a_k=:",
+        ";a=?2",
+        ";a=?",
+        ";a=@1.0",
+        ";a=@",
+        ";a=%\"%C3%BC\"",
+        ";a=%\"%c3\"",
+        ";a=%\"%c\"",
+        ";a=%x",
+        ";a=%\"\u{fc}\"",
+        ";a=(1)",
+        ", \"l\"",
+        ";a=1,",
+        ";a\t;b",
+    ];
+    for parameters in wrong {
+        let value = format!("\"k\"{parameters}");
+        assert_eq!(lenient(&value), MALFORMED, "{value}");
+    }
+}
+
+#[test]
+fn nothing_is_no_key() {
+    for value in ["", " ", "\t", "\"\"", "\"\";a=1"] {
+        assert_eq!(lenient(value), Err(KeyError::Empty), "{value:?}");
+        assert_eq!(strict(value), Err(KeyError::Empty), "{value:?}");
+    }
+}
+
+#[test]
+fn one_line_is_read_and_two_are_refused_even_if_they_are_equal() {
+    let rules = KeyRules::default();
+    assert_eq!(rules.read([]), Ok(None));
+    assert_eq!(rules.read([b"k".as_slice()]), Ok(Some("k".to_owned())));
+    assert_eq!(rules.read([b"k".as_slice(), b"k"]), Err(KeyError::Repeated));
+    assert_eq!(rules.read([b"".as_slice(), b"k"]), Err(KeyError::Repeated));
+    assert_eq!(rules.read([b"k, k".as_slice()]), Err(KeyError::Malformed));
+}
+
+#[test]
+fn lengths_are_those_of_the_decoded_key() {
+    let read = |rules: &KeyRules, value: &str| rules.read([value.as_bytes()]).map(Option::unwrap);
+    let rules = KeyRules::default();
+    let (longest, longer) = ("k".repeat(255), "k".repeat(256));
+    assert_eq!(read(&rules, &longest), Ok(longest.clone()));
+    assert_eq!(read(&rules, &format!("\"{longest}\";a=1")), Ok(longest));
+    assert_eq!(read(&rules, &longer), Err(KeyError::TooLong { len: 256, max: 255 }));
+    assert_eq!(read(&rules, &format!("\"{}\"", "\\\\".repeat(255))), Ok("\\".repeat(255)));
+
+    let rules = KeyRules { min_len: 3, max_len: 4, ..KeyRules::default() };
+    assert_eq!(read(&rules, "\"12\""), Err(KeyError::TooShort { len: 2, min: 3 }));
+    assert_eq!(read(&rules, "123"), Ok("123".to_owned()));
+    assert_eq!(read(&rules, "1234"), Ok("1234".to_owned()));
+    assert_eq!(read(&rules, "12345"), Err(KeyError::TooLong { len: 5, max: 4 }));
+}
+
+#[test]
+fn the_validator_is_asked_last() {
+    let validator: Validator = Arc::new(|key| {
+        assert!(key.len() <= 4, "asked about a key of a wrong length");
+        key.starts_with("k")
+    });
+    let rules = KeyRules { max_len: 4, validator: Some(validator), ..KeyRules::default() };
+    let read = |value: &'static str| rules.read([value.as_bytes()]);
+    assert_eq!(read("k-1"), Ok(Some("k-1".to_owned())));
+    assert_eq!(read("x-1"), Err(KeyError::Refused));
+    assert_eq!(read("k-123"), Err(KeyError::TooLong { len: 5, max: 4 }));
+}
+
+#[test]
+fn no_error_shows_the_key() {
+    let validator: Validator = Arc::new(|_| false);
+    let rules =
+        KeyRules { min_len: 4, max_len: 8, validator: Some(validator), ..KeyRules::default() };
+    let wrong = ["", "zq", "zqzqzq", "zqzqzqzqzq", "zq,zq"];
+    let mut texts: Vec<_> =
+        wrong.iter().map(|key| rules.read([key.as_bytes()]).unwrap_err()).collect();
+    texts.push(rules.read([b"zq".as_slice(), b"zq"]).unwrap_err());
+    let said: Vec<_> = texts.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "the idempotency key is empty",
+            "an idempotency key of 2 bytes, where at least 4 are wanted",
+            "the idempotency key is not one that is accepted",
+            "an idempotency key of 10 bytes, where at most 8 are allowed",
+            "the idempotency key is malformed",
+            "more than one idempotency key",
+        ]
+    );
+    assert!(!format!("{texts:?} {rules:?}").contains("zq"));
+}
+
+proptest! {
+    #[test]
+    fn every_text_that_can_be_quoted_is_read_back(text in "[ -~]{1,300}") {
+        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+        prop_assert_eq!(strict(&format!("\"{quoted}\"")), Ok(text.clone()));
+        let bare = !text.contains([' ', '"', ',', ';', '\\']);
+        prop_assert_eq!(lenient(&text) == Ok(text.clone()), bare);
+    }
+
+    #[test]
+    fn strict_takes_less_than_lenient_and_the_same_for_it(value in prop_oneof![any::<Vec<u8>>(), "[\"\\\\;=a1 -~]{0,9}".prop_map(String::into_bytes)]) {
+        if let Ok(key) = KeySyntax::Strict.parse(&value) {
+            prop_assert_eq!(KeySyntax::Lenient.parse(&value), Ok(key));
+        }
+    }
+}

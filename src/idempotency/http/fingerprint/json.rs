@@ -233,3 +233,6 @@ impl<'a> Reader<'a> {
         self.out[start..start + 8].copy_from_slice(&count.to_be_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests;

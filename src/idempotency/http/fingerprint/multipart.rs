@@ -108,3 +108,6 @@ fn delimiter(line: &[u8], boundary: &[u8]) -> Option<Delimiter> {
     };
     padding.iter().all(|byte| matches!(byte, b' ' | b'\t')).then_some(found)
 }
+
+#[cfg(test)]
+mod tests;
