@@ -6,6 +6,7 @@
 
 mod bytes;
 mod deadline;
+mod idempotency_key;
 mod limits;
 #[cfg(any(fuzzing, buttress_fuzz))]
 mod models;
@@ -43,6 +44,9 @@ pub const TARGETS: &[Target] = &[
     ("limits", limits::run),
     ("replay_body", replay_body::run),
     ("stack", stack::run),
+    ("idempotency_key", idempotency_key::run),
+    #[cfg(any(fuzzing, buttress_fuzz))]
+    ("stored_record", models::stored_record),
 ];
 
 /// One input of the target with this name.

@@ -245,3 +245,28 @@ pub(crate) fn threshold(data: &[u8]) {
     });
     models::threshold::run(window, ops.flatten().take(MOST_CALLS));
 }
+
+/// An even first byte: a record of the format that the second says. Odd: an answer, made of the
+/// rest.
+pub(crate) fn stored_record(data: &[u8]) {
+    use models::stored_record::{Field, decode, encode};
+    /// Every beginning of the answer is looked at.
+    const MOST_FIELDS: usize = 12;
+    let mut bytes = Bytes::new(data);
+    if !bytes.flag() {
+        let format = bytes.byte();
+        return decode(format, bytes.rest());
+    }
+    let text = |bytes: &mut Bytes<'_>, most| {
+        let length = bytes.below(most);
+        (0..length).map(|_| bytes.byte()).collect::<Vec<_>>()
+    };
+    let fields = |bytes: &mut Bytes<'_>| {
+        let count = bytes.below(MOST_FIELDS);
+        (0..count).map(|_| (bytes.byte(), text(bytes, 32))).collect::<Vec<Field>>()
+    };
+    let status = u16::from_be_bytes([bytes.byte(), bytes.byte()]);
+    let (headers, trailers) = (fields(&mut bytes), fields(&mut bytes));
+    let body = text(&mut bytes, 256);
+    encode(status, &headers, body, &trailers);
+}
