@@ -160,6 +160,9 @@ mod state;
 mod state_tests;
 mod store;
 
+#[cfg(all(feature = "http", any(test, fuzzing, buttress_fuzz)))]
+pub(crate) use self::http::stored_record;
+
 #[cfg(feature = "axum")]
 pub use self::http::ContextMissing;
 #[cfg(all(feature = "http", any(test, fuzzing, buttress_fuzz)))]

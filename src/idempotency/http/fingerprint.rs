@@ -17,6 +17,9 @@ use http::{HeaderMap, HeaderName};
 use crate::idempotency::Fingerprint;
 use crate::idempotency::identity::{FINGERPRINT_RECIPE, Hasher};
 
+#[cfg(test)]
+pub(super) use tests::hex;
+
 /// Says what of a request is compared with its repetitions: the same key with another fingerprint
 /// is refused.
 ///
