@@ -153,6 +153,8 @@ mod identity;
 mod key;
 pub(crate) mod memory;
 mod outcome;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
 mod state;
@@ -173,6 +175,8 @@ pub use self::http::{
     AlreadyRecorded, Body, Builder, Fingerprinter, HeaderFilter, Idempotency, IdempotencyLayer,
     KeyScope, NoScope, OnUnstorable, OutcomePolicy, Problem, ResponseFuture, Scoped,
 };
+#[cfg(feature = "postgres")]
+pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisStore, RedisStoreBuilder};
 pub use claim::{Claim, Fence, OwnerId};
