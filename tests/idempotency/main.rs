@@ -3,5 +3,6 @@
 mod client;
 mod contract;
 mod memory;
+mod operation;
 mod redis;
 mod support;
