@@ -152,6 +152,7 @@ mod http;
 mod identity;
 mod key;
 pub(crate) mod memory;
+mod operation;
 mod outcome;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -189,6 +190,10 @@ pub use execution::{
 pub use identity::{Fingerprint, RecordKey, Scope};
 pub use key::{KeyError, KeySyntax};
 pub use memory::{MemoryStore, MemoryStoreBuilder};
+pub use operation::{
+    Idempotent, OpIdentity, Operation, OperationBuilder, OperationError, OperationFuture,
+    OperationLayer, Operations, OutcomeCodec,
+};
 pub use outcome::Disposition;
 pub use store::{
     Abandon, Begin, BeginRequest, Capabilities, Fenced, LeaseExpiry, RecordState, Snapshot, Store,

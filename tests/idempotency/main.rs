@@ -4,5 +4,6 @@ mod client;
 mod contract;
 mod keys;
 mod memory;
+mod operation;
 mod redis;
 mod support;

@@ -15,12 +15,14 @@ mod heartbeat;
 mod held;
 mod panics;
 mod run;
+mod setters;
 mod task;
 mod waiting;
 
 pub(crate) use engine::{Engine, Opening, Refusal};
 pub(crate) use panics::{Panic, caught};
 pub(crate) use run::{Execution, Kept};
+pub(crate) use setters::engine_setters;
 pub(crate) use task::{Caller, Running};
 
 pub use config::{Concurrent, Config, OnCancel, OnStoreError};
