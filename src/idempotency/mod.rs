@@ -168,8 +168,6 @@ pub(crate) use self::http::stored_record;
 
 #[cfg(feature = "axum")]
 pub use self::http::ContextMissing;
-#[cfg(all(feature = "http", any(test, fuzzing, buttress_fuzz)))]
-pub(crate) use self::http::stored_record;
 
 #[cfg(feature = "http")]
 pub use self::http::{

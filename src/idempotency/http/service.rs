@@ -203,7 +203,7 @@ impl<St: Store> Shared<St> {
             problem = problem.answered_with(settings.mismatch);
         }
         let mut response = match (protocol, &settings.render) {
-            (Protocol::Grpc, _) => grpc::respond(&problem),
+            (Protocol::Grpc, _) => grpc::refusal(&problem),
             (Protocol::Http, None) => problem.respond(),
             (Protocol::Http, Some(render)) => render(&problem),
         };

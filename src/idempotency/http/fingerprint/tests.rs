@@ -1,10 +1,4 @@
 use super::*;
-<<<<<<< HEAD
-use crate::idempotency::http::hex;
-use http::Request;
-use http::header::{AUTHORIZATION, COOKIE, IF_MATCH, USER_AGENT};
-
-=======
 use http::Request;
 use http::header::{AUTHORIZATION, COOKIE, IF_MATCH, USER_AGENT};
 
@@ -12,7 +6,6 @@ pub(in crate::idempotency::http) fn hex(fingerprint: Fingerprint) -> String {
     fingerprint.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
->>>>>>> pieces
 fn parts(uri: &str, headers: &[(&str, &str)]) -> Parts {
     let mut request = Request::post(uri);
     for (name, value) in headers {

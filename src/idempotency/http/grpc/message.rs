@@ -35,11 +35,7 @@ pub(in super::super) fn fingerprint(
 #[cfg(test)]
 mod tests {
     use super::*;
-<<<<<<< HEAD
-    use crate::idempotency::http::hex;
-=======
     use crate::idempotency::http::fingerprint::hex;
->>>>>>> pieces
 
     #[test]
     fn a_unary_call_has_one_message() {

@@ -6,9 +6,5 @@ mod problem;
 mod status;
 
 pub(super) use message::{fingerprint, is_one_message};
-<<<<<<< HEAD
-pub(super) use problem::respond;
-=======
 pub(super) use problem::refusal;
->>>>>>> pieces
 pub(super) use status::{is_final, joined, status};

@@ -18,11 +18,7 @@ const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 const DOMAIN: &str = "buttress";
 
 /// The problem as a response that is trailers only: HTTP says 200 to every call.
-<<<<<<< HEAD
-pub(in super::super) fn respond(problem: &Problem) -> Response<Bytes> {
-=======
 pub(in super::super) fn refusal(problem: &Problem) -> Response<Bytes> {
->>>>>>> pieces
     let message = format!("{}: {}", problem.title(), problem.detail());
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();

@@ -3,11 +3,7 @@ use crate::http::every_reason;
 use crate::rejected::Rejected;
 
 fn said(rejected: Rejected) -> Response<Bytes> {
-<<<<<<< HEAD
-    respond(&Problem::new(rejected))
-=======
     refusal(&Problem::new(rejected))
->>>>>>> pieces
 }
 
 #[test]
@@ -77,11 +73,7 @@ fn what_passes_soon_says_when() {
 #[test]
 fn the_details_are_read_by_tonic() {
     let problem = Problem::new(Rejected::new(Reason::ResultUnavailable)).of_original(201);
-<<<<<<< HEAD
-    let status = tonic::Status::from_header_map(respond(&problem).headers()).unwrap();
-=======
     let status = tonic::Status::from_header_map(refusal(&problem).headers()).unwrap();
->>>>>>> pieces
     assert_eq!(status.code(), tonic::Code::FailedPrecondition);
     let message = status.message();
     assert_eq!(message, format!("{}: {}", problem.title(), problem.detail()));
