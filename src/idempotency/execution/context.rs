@@ -1,15 +1,16 @@
 //! [`Context`]: what the handler knows about its execution, and can say about it.
 
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::idempotency::Fence;
 use crate::idempotency::execution::held::Grip;
 use crate::idempotency::identity::{Hasher, STEP_RECIPE};
 use crate::idempotency::store::{Fenced, StoreError};
+use crate::idempotency::{Claim, Fence};
 
 /// A handler's view of its protected execution: in the extensions of its request. Cheap to clone.
 ///
@@ -30,11 +31,18 @@ use crate::idempotency::store::{Fenced, StoreError};
 #[derive(Clone)]
 pub struct Context {
     grip: Arc<dyn Grip>,
+    /// What the layer wants to find here again, when the handler does a part of its work.
+    layer: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Context {
     pub(super) fn new(grip: Arc<dyn Grip>) -> Self {
-        Self { grip }
+        Self { grip, layer: None }
+    }
+
+    pub(crate) fn with<T: Send + Sync + 'static>(mut self, layer: Arc<T>) -> Self {
+        self.layer = Some(layer);
+        self
     }
 
     /// 1 for the first execution under this key; more for one that runs in place of others whose
@@ -107,6 +115,24 @@ impl Context {
             let _ = write!(text, "{byte:02x}");
         }
         text
+    }
+
+    /// What [`with`](Self::with) was given.
+    #[allow(dead_code, reason = "of the stores that have transactions")]
+    pub(crate) fn of_layer<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.layer.clone()?.downcast().ok()
+    }
+
+    /// A write of the outcome by the handler, in a transaction of its own, which ends after it.
+    #[allow(dead_code, reason = "of the stores that have transactions")]
+    pub(crate) async fn recorded(
+        &self,
+        write: impl AsyncFnOnce(&Claim) -> Result<Fenced, StoreError>,
+    ) -> Result<(), ContextError> {
+        // Before: it locks the record, and a renewal would only wait for the lock.
+        self.grip.marks().recording_began();
+        let fenced = write(self.grip.claim()).await;
+        self.held(fenced)
     }
 
     fn held(&self, fenced: Result<Fenced, StoreError>) -> Result<(), ContextError> {

@@ -22,6 +22,8 @@ mod path;
 mod payload;
 mod policy;
 mod problem;
+#[cfg(feature = "postgres")]
+mod recorded;
 mod run;
 mod service;
 mod settings;

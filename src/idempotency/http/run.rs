@@ -59,7 +59,8 @@ impl<St: Store> Run<St> {
                 }));
             }
         };
-        request.extensions_mut().insert(execution.context());
+        let filter = self.shared.settings.replay_headers.clone();
+        request.extensions_mut().insert(execution.context().with(filter));
         let handler = oneshot(&mut inner, request, || caller.is_gone());
         match execution.drive(caught(handler)).await {
             Err(panic) => {

@@ -41,7 +41,7 @@ impl<St, Sc> Builder<St, Sc> {
     /// Which headers of a response are kept. Default: [`HeaderFilter::default`].
     pub fn replay_headers(mut self, filter: HeaderFilter) -> Self {
         let judgement = filter.check();
-        self.settings.replay_headers = filter;
+        self.settings.replay_headers = Arc::new(filter);
         self.judged(judgement)
     }
 
