@@ -41,6 +41,8 @@ pub const TARGETS: &[Target] = &[
     ("codel", models::codel),
     #[cfg(any(fuzzing, buttress_fuzz))]
     ("threshold", models::threshold),
+    #[cfg(any(fuzzing, buttress_fuzz))]
+    ("records", models::records),
     ("limits", limits::run),
     ("replay_body", replay_body::run),
     ("stack", stack::run),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use buttress::Class;
 use buttress::bulkhead::QueueOrder;
 use buttress::circuit_breaker::{Config, SlowCalls, Window};
+use buttress::idempotency::Abandon;
 use buttress::models;
 
 use crate::bytes::Bytes;
@@ -269,4 +270,45 @@ pub(crate) fn stored_record(data: &[u8]) {
     let (headers, trailers) = (fields(&mut bytes), fields(&mut bytes));
     let body = text(&mut bytes, 256);
     encode(status, &headers, body, &trailers);
+}
+
+pub(crate) fn records(data: &[u8]) {
+    let mut bytes = Bytes::new(data);
+    let set = bytes.byte();
+    let bounds = models::records::Bounds {
+        entries: if set & 1 == 0 { 1 + bytes.below(8) } else { 100 },
+        bytes: if set & 2 == 0 { 256 + 16 * bytes.below(256) } else { 1 << 20 },
+        evicts: set & 4 != 0,
+    };
+    let ops = from_fn(|| bytes.next().map(|byte| records_op(byte, &mut bytes)));
+    models::records::run(bounds, ops.take(LONGEST));
+}
+
+fn records_op(byte: u8, bytes: &mut Bytes<'_>) -> models::records::Op {
+    use models::records::{KEYS, Op};
+    let nth = byte >> 3;
+    match byte & 7 {
+        0 => Op::Wait(bytes.number(2_000)),
+        1..=3 => {
+            let how = bytes.byte();
+            Op::Begin {
+                key: nth % KEYS,
+                fingerprint: u8::from(how & 0x0F == 0x0F),
+                owner: how >> 4 & 3,
+                takeover: how & 0x40 == 0,
+                max_attempts: 1 + u32::from(how & 3),
+                lease: 1 + bytes.number(500),
+                retention: 1 + bytes.number(1_000),
+            }
+        }
+        4 => Op::Renew(nth.into(), 1 + bytes.number(1_000)),
+        5 => Op::Complete(nth.into(), bytes.below(256) * 8, 1 + bytes.number(1_000)),
+        6 if nth % 2 == 0 => Op::Abandon((nth / 2).into(), Abandon::Release),
+        6 => Op::Abandon((nth / 2).into(), Abandon::Indeterminate),
+        _ => match nth {
+            0..8 => Op::Forget(nth),
+            8..16 => Op::Purge((nth - 8).into()),
+            _ => Op::MarkEffects((nth - 16).into()),
+        },
+    }
 }

@@ -37,6 +37,8 @@ impl Record {
     /// The first claim under a key: of one that has no record, or whose record has
     /// [expired](Self::is_expired).
     pub(super) fn first(request: &BeginRequest, now: Instant, fence: Fence) -> (Self, Begin) {
+        let retention =
+            if cfg!(mutant = "lease-is-retention") { Duration::ZERO } else { request.retention };
         let record = Self {
             fingerprint: request.fingerprint,
             owner: request.owner,
@@ -44,7 +46,7 @@ impl Record {
             attempt: 1,
             effects: false,
             state: State::InFlight { lease_until: later(now, request.lease) },
-            expires_at: later(now, request.retention.max(request.lease)),
+            expires_at: later(now, retention.max(request.lease)),
         };
         let acquired = record.acquired(request);
         (record, acquired)
@@ -74,7 +76,8 @@ impl Record {
                 return Begin::InProgress { lease_remaining, attempt: self.attempt };
             }
             let may_take_over = request.on_lease_expiry == LeaseExpiry::Takeover;
-            if self.effects || !may_take_over || self.attempt >= request.max_attempts {
+            let effects = self.effects && !cfg!(mutant = "effects-forgotten-at-takeover");
+            if effects || !may_take_over || self.attempt >= request.max_attempts {
                 self.state = State::Indeterminate;
                 self.lasts_until(later(now, request.retention));
                 return Begin::Indeterminate;
@@ -82,6 +85,8 @@ impl Record {
             self.owner = request.owner;
             self.fence = fence();
             self.attempt += 1;
+        } else if cfg!(mutant = "repeated-begin-takes-a-new-fence") {
+            self.fence = fence();
         }
         let lease_until = later(now, request.lease);
         self.state = State::InFlight { lease_until };
