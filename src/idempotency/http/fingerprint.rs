@@ -12,13 +12,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::idempotency::Fingerprint;
 use crate::idempotency::identity::{FINGERPRINT_RECIPE, Hasher};
-
-#[cfg(test)]
-pub(super) use tests::hex;
 
 /// Says what of a request is compared with its repetitions: the same key with another fingerprint
 /// is refused.
@@ -192,7 +189,7 @@ fn query(parts: &Parts) -> &[u8] {
 /// Several lines of one header mean what one with commas means (RFC 9110, section 5.3).
 fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Cow<'a, [u8]> {
     let mut values = headers.get_all(name).iter();
-    let first = values.next().map(|value| value.as_bytes()).unwrap_or_default();
+    let first = values.next().map(HeaderValue::as_bytes).unwrap_or_default();
     values.fold(Cow::Borrowed(first), |mut all, value| {
         all.to_mut().extend_from_slice(b", ");
         all.to_mut().extend_from_slice(value.as_bytes());

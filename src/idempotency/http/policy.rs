@@ -24,8 +24,10 @@ pub struct OutcomePolicy {
 enum Rule {
     RetryServerErrors,
     StoreEverything,
-    Custom(Arc<dyn Fn(StatusCode, &HeaderMap) -> Disposition + Send + Sync>),
+    Custom(Arc<Custom>),
 }
+
+type Custom = dyn Fn(StatusCode, &HeaderMap) -> Disposition + Send + Sync;
 
 impl OutcomePolicy {
     /// The default: the same request may be tried again where the service has not decided about it.
