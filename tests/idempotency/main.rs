@@ -5,5 +5,7 @@ mod contract;
 mod keys;
 mod memory;
 mod operation;
+mod postgres;
 mod redis;
+mod store_faults;
 mod support;

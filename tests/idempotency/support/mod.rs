@@ -1,4 +1,5 @@
 //! What the areas share.
 
 pub(crate) mod proxy;
+pub(crate) mod requests;
 pub(crate) mod servers;

@@ -8,9 +8,10 @@ local function next_fence() return whole(math.max(now, (tonumber(fe) or 0) + 1))
 
 if not st then
   fe = next_fence()
-  redis.call('DEL', KEYS[1])
+  -- In this order: a server that is full refuses the first write of a script, and no later one.
   write(till, 'st', 'I', 'fp', ARGV[1], 'ow', ARGV[2], 'fe', fe, 'at', 1, 'ef', 0,
     'lu', whole(now + lease))
+  redis.call('HDEL', KEYS[1], 'fo', 'tg', 'pl')
   return {'A', fe, 1}
 end
 if fp ~= ARGV[1] then return {'M'} end
