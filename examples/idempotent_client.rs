@@ -9,12 +9,13 @@
 //! cargo run --example idempotent_client --features http
 //! ```
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing::post};
@@ -39,8 +40,8 @@ async fn main() -> Result<(), BoxError> {
         .max_attempts(4)
         .backoff(Backoff::exponential(Duration::from_millis(100), Duration::from_secs(5)))
         .build();
-    // From outside in. Set inside the retry, the keys would be the same ones: its policy has set
-    // them by then.
+    // From outside in. The other way round works as well: the policy of the retry has set the key
+    // before the first attempt.
     let mut client = ServiceBuilder::new()
         .layer(KeyLayer::new())
         .layer(retry)
@@ -68,7 +69,7 @@ async fn main() -> Result<(), BoxError> {
 }
 
 /// What the shop knows, by key.
-type Orders = Arc<Mutex<HashMap<String, Order>>>;
+type Orders = Arc<Mutex<BTreeMap<String, Order>>>;
 
 struct Order {
     item: String,
@@ -91,7 +92,7 @@ async fn shop(orders: Orders) -> Result<SocketAddr, std::io::Error> {
         match order.asked {
             1 => StatusCode::BAD_GATEWAY.into_response(),
             2 => {
-                let busy = [(REFUSAL.as_str(), "in_progress"), ("retry-after", "1")];
+                let busy = [(REFUSAL, "in_progress"), (RETRY_AFTER, "1")];
                 (StatusCode::CONFLICT, busy).into_response()
             }
             _ => format!("{} is on its way", order.item).into_response(),
