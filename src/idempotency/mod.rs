@@ -150,6 +150,8 @@ mod execution;
 #[cfg(feature = "http")]
 mod http;
 mod identity;
+#[cfg(feature = "serde")]
+mod json;
 mod key;
 pub(crate) mod memory;
 mod operation;
@@ -186,6 +188,8 @@ pub use execution::{
     Concurrent, Config, Context, ContextError, Drained, Handle, OnCancel, OnStoreError,
 };
 pub use identity::{Fingerprint, RecordKey, Scope};
+#[cfg(feature = "serde")]
+pub use json::JsonCodec;
 pub use key::{KeyError, KeySyntax};
 pub use memory::{MemoryStore, MemoryStoreBuilder};
 pub use operation::{

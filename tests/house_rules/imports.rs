@@ -46,7 +46,8 @@ pub(crate) fn is_layer(module: &str) -> bool {
 }
 
 /// The adapters that live with their layer: leaves, as those beside it.
-const ADAPTERS: [(&str, [&str; 4]); 1] = [("idempotency", ["http", "client", "redis", "postgres"])];
+const ADAPTERS: [(&str, [&str; 5]); 1] =
+    [("idempotency", ["http", "client", "json", "redis", "postgres"])];
 
 /// The adapters of a layer, if it has any.
 fn adapters(layer: &str) -> &'static [&'static str] {

@@ -7,7 +7,7 @@ use crate::idempotency::Disposition;
 
 /// Says which outcomes are kept as the answer to every repetition, and how they are written.
 ///
-/// `JsonCodec` is one, behind feature `serde`. What is written is read for as long as the
+/// `JsonCodec` is one, behind the feature `serde`. What is written is read for as long as the
 /// retention, by other versions of the program too.
 ///
 /// An outcome that cannot be written is kept as a tombstone: a repetition is told that it ran, and

@@ -1,6 +1,7 @@
 //! `OperationLayer`: requests that are no HTTP.
 
 mod errors;
+mod json;
 mod leaving;
 mod readiness;
 mod refusing;
