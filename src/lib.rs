@@ -29,8 +29,8 @@
 //!
 //! Outside in. Every order compiles, and [`guide::order`] says why this one:
 //!
-//! - Server: observe → deadline → load shed → adaptive limit or bulkhead → timeout → handler, in
-//!   `http::respond` or `grpc::respond`.
+//! - Server: observe → deadline → load shed → idempotency → adaptive limit or bulkhead → timeout →
+//!   handler; limits and timeouts in `http::respond` or `grpc::respond`.
 //! - Client: observe → total timeout → retry or hedge → circuit breaker → adaptive limit or bulkhead
 //!   → throttle → attempt timeout → transport.
 //!
@@ -51,8 +51,10 @@
 //!
 //! | feature | adds |
 //! | --- | --- |
-//! | `http` | `http`: classify statuses, answer refusals, count streaming bodies, retry requests |
+//! | `http` | `http`: classify statuses, answer refusals, count streaming bodies, retry requests; `idempotency` over HTTP |
 //! | `grpc` | `grpc`: the same for tonic; includes `http` |
+//! | `axum` | `idempotency::Context` as an extractor; includes `http` |
+//! | `redis`, `postgres` | `idempotency::RedisStore`, `idempotency::PostgresStore` |
 //! | `metrics` | `observe::MetricsObserver` |
 //! | `tracing` | `observe::TracingObserver` |
 //! | `serde` | each layer's `Config` from a file |

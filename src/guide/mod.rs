@@ -6,6 +6,7 @@
 //! | [`tuning`] | how to choose the numbers, and how to keep them in a file |
 //! | [`errors`] | where refusals travel, and what to do about "the compiler says" |
 //! | [`testing`] | how to test a stack without waiting, and how to simulate a system around it |
+//! | `idempotency` (features `http` and `postgres`) | both halves of a request that takes effect once |
 //! | [`operations`] | what to watch, what to alert on, and how to steer |
 //! | `axum` (feature `http`) | routes, streaming responses, clients |
 //! | `tonic` (feature `grpc`) | servers, channels, statuses that come in trailers |
@@ -17,6 +18,10 @@ pub mod axum {}
 
 #[doc = include_str!("errors.md")]
 pub mod errors {}
+
+#[cfg(all(feature = "http", feature = "postgres"))]
+#[doc = include_str!("idempotency.md")]
+pub mod idempotency {}
 
 #[doc = include_str!("operations.md")]
 pub mod operations {}
