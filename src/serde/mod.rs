@@ -41,6 +41,7 @@ macro_rules! enums {
 mod attempts;
 mod circuit_breaker;
 pub(crate) mod duration;
+mod idempotency;
 mod load;
 mod named;
 mod timeout;

@@ -1,6 +1,7 @@
 //! Idempotency keys as their users see them: stores on real servers, requests over real sockets.
 
 mod client;
+mod config;
 mod contract;
 mod keys;
 mod memory;
