@@ -113,9 +113,7 @@ enum State {
 }
 
 /// The recipe of [`RecordKey`]s.
-pub(super) const KEY_RECIPE: &[u8] = b"idem/key/v1\0";
-/// The recipe of [`Fingerprint`]s.
-pub(super) const FINGERPRINT_RECIPE: &[u8] = b"idem/fp/v1\0";
+const KEY_RECIPE: &[u8] = b"idem/key/v1\0";
 /// The recipe of the keys that a handler sends on.
 pub(super) const STEP_RECIPE: &[u8] = b"idem/step/v1\0";
 
@@ -205,7 +203,7 @@ mod tests {
         assert_ne!(key(b"a/b", b"c"), key(b"a", b"b/c"));
         assert_ne!(key(b"", b"ab"), key(b"ab", b""));
         let count = |n| {
-            let mut hasher = Hasher::new(FINGERPRINT_RECIPE, None);
+            let mut hasher = Hasher::new(KEY_RECIPE, None);
             hasher.number(n).part(b"x");
             hasher.finish()
         };

@@ -6,7 +6,6 @@ mod tests;
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::sync::Arc;
 
 /// How a key may be written.
 ///
@@ -73,68 +72,6 @@ fn bare(value: &[u8]) -> Option<String> {
     let allowed =
         |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\');
     value.iter().all(allowed).then(|| value.iter().map(|byte| char::from(*byte)).collect())
-}
-
-/// What a layer wants of a key.
-#[derive(Clone)]
-pub(super) struct KeyRules {
-    pub(super) syntax: KeySyntax,
-    /// In bytes, after decoding.
-    pub(super) min_len: usize,
-    /// In bytes, after decoding.
-    pub(super) max_len: usize,
-    pub(super) validator: Option<Validator>,
-}
-
-pub(super) type Validator = Arc<dyn Fn(&str) -> bool + Send + Sync>;
-
-impl Default for KeyRules {
-    fn default() -> Self {
-        Self { syntax: KeySyntax::default(), min_len: 1, max_len: 255, validator: None }
-    }
-}
-
-impl KeyRules {
-    /// The key in the field lines of its header; `None` where there is no line.
-    pub(super) fn read<'a>(
-        &self,
-        lines: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Option<String>, KeyError> {
-        let mut lines = lines.into_iter();
-        let Some(line) = lines.next() else { return Ok(None) };
-        // Even if they are equal: whoever sends two may one day send two different ones.
-        if lines.next().is_some() && !cfg!(mutant = "second-key-ignored") {
-            return Err(KeyError::Repeated);
-        }
-        let key = self.syntax.parse(line)?;
-        self.check(&key)?;
-        Ok(Some(key))
-    }
-
-    fn check(&self, key: &str) -> Result<(), KeyError> {
-        let len = key.len();
-        if len < self.min_len {
-            return Err(KeyError::TooShort { len, min: self.min_len });
-        }
-        if len > self.max_len {
-            return Err(KeyError::TooLong { len, max: self.max_len });
-        }
-        match &self.validator {
-            Some(accepts) if !accepts(key) => Err(KeyError::Refused),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl fmt::Debug for KeyRules {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyRules")
-            .field("syntax", &self.syntax)
-            .field("min_len", &self.min_len)
-            .field("max_len", &self.max_len)
-            .field("validator", &self.validator.is_some())
-            .finish()
-    }
 }
 
 /// Why an idempotency key is refused. Never shows the key.

@@ -13,6 +13,7 @@ mod figures;
 mod flapping;
 mod foreign;
 mod half_open;
+mod idempotency;
 mod idle;
 mod isolation;
 mod limits;

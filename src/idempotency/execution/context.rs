@@ -40,6 +40,7 @@ impl Context {
         Self { grip, layer: None }
     }
 
+    #[allow(dead_code, reason = "of the layer for HTTP")]
     pub(crate) fn with<T: Send + Sync + 'static>(mut self, layer: Arc<T>) -> Self {
         self.layer = Some(layer);
         self

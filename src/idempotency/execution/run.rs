@@ -85,6 +85,7 @@ impl<St: Store> Execution<St> {
     }
 
     /// The handler has kept the outcome itself.
+    #[allow(dead_code, reason = "of the layer for HTTP")]
     pub(crate) fn already_recorded(mut self, class: Class) {
         self.held.engine.note(IdempotencyResult::Executed);
         self.settled(class);

@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::idempotency::Fingerprint;
-use crate::idempotency::identity::{FINGERPRINT_RECIPE, Hasher};
+use crate::idempotency::identity::Hasher;
 
 /// Says what of a request is compared with its repetitions: the same key with another fingerprint
 /// is refused.
@@ -43,6 +43,7 @@ enum Form {
 type Closure = Arc<dyn Fn(&Parts, &Bytes) -> Vec<u8> + Send + Sync>;
 
 /// The recipes of the forms, each with a tag of its own. They never change under it.
+const RAW_RECIPE: &[u8] = b"idem/fp/v1\0";
 const MULTIPART_RECIPE: &[u8] = b"idem/fp/multipart/v1\0";
 const JSON_RECIPE: &[u8] = b"idem/fp/json/v1\0";
 const CLOSURE_RECIPE: &[u8] = b"idem/fp/closure/v1\0";
@@ -136,7 +137,7 @@ impl Fingerprinter {
     }
 
     fn raw_recipe(&self, parts: &Parts, body: &[u8], secret: Option<&[u8]>) -> Hasher {
-        let mut hasher = Hasher::new(FINGERPRINT_RECIPE, secret);
+        let mut hasher = Hasher::new(RAW_RECIPE, secret);
         hasher
             .part(query(parts))
             .part(&joined(&parts.headers, &CONTENT_TYPE))

@@ -16,6 +16,7 @@ mod gather;
 mod grpc;
 mod headers;
 mod hold;
+mod key_rules;
 mod layer;
 #[cfg(not(feature = "axum"))]
 mod path;

@@ -12,8 +12,8 @@ use http::{HeaderName, Method, Response, StatusCode};
 use crate::config::{ConfigError, check, not_zero};
 use crate::idempotency::Scope;
 use crate::idempotency::http::hold::HoldLimits;
+use crate::idempotency::http::key_rules::KeyRules;
 use crate::idempotency::http::{Fingerprinter, HeaderFilter, OutcomePolicy, Problem};
-use crate::idempotency::key::KeyRules;
 
 /// What a key is unique in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
