@@ -17,9 +17,9 @@ fn tier(module: &str) -> Option<Tier> {
         "time" | "rng" | "sync" | "window" | "backoff" | "codel" | "config" => Tier::Primitive,
         "rejected" | "error" | "classify" | "admission" | "observe" | "deadline" | "budget"
         | "policy" | "priority" => Tier::Vocabulary,
-        "http" | "grpc" | "serde" | "keyed" | "stack" | "sim" | "guide" | "models" | "lib" => {
-            Tier::Leaf
-        }
+        // `store_contract` is a macro of `sim`.
+        "http" | "grpc" | "serde" | "keyed" | "stack" | "sim" | "store_contract" | "guide"
+        | "models" | "lib" => Tier::Leaf,
         layer if is_layer(layer) => Tier::Layer,
         // What the root names again is vocabulary: `crate::Rejected`.
         name if name.starts_with(|c: char| c.is_uppercase()) => Tier::Vocabulary,

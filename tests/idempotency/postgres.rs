@@ -1,5 +1,6 @@
 //! The store in PostgreSQL: what is its own.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use buttress::idempotency::{
@@ -233,11 +234,11 @@ async fn no_password_is_shown() {
         [nobody, elsewhere, with.replace("postgres://", "postgres://:"), "hunter2secret".into()]
     {
         let error = PostgresStore::connect(&bad).await.unwrap_err();
-        shown += &format!("{error:?} {error}");
+        write!(shown, "{error:?} {error}").unwrap();
     }
     let error =
         PostgresStore::connect("postgres://a:hunter2secret@127.0.0.1:1/x").await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-    shown += &format!("{error:?} {error}");
+    write!(shown, "{error:?} {error}").unwrap();
     assert!(!shown.contains("hunter2secret"), "{shown}");
 }

@@ -1,5 +1,6 @@
 //! The store in Redis: what is its own.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use ::redis::{Client, cmd};
@@ -154,13 +155,13 @@ async fn no_password_is_shown() {
     for bad in [url("wrong-hunter2secret"), server.url(), url("hunter2secret") + "/no/such"] {
         let error = RedisStore::connect(&bad).await.unwrap_err();
         assert!(matches!(error, StoreError::Misconfigured(_)), "{error:?}");
-        shown += &format!("{error:?} {error}");
+        write!(shown, "{error:?} {error}").unwrap();
     }
     let mut nowhere = url("hunter2secret");
     nowhere = nowhere.replace(&server.address().to_string(), "127.0.0.1:1");
     let error = RedisStore::connect(&nowhere).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-    shown += &format!("{error:?} {error}");
+    write!(shown, "{error:?} {error}").unwrap();
     assert!(!shown.contains("hunter2secret"), "{shown}");
 }
 

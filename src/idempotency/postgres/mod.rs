@@ -190,7 +190,6 @@ impl PostgresStore {
 
     async fn write(&self, sql: &'static str, claim: &Claim) -> Result<Fenced, StoreError> {
         let (key, owner, fence) = held(claim);
-        let key = &key[..];
         let parameters =
             [(&key as _, Type::BYTEA), (&owner as _, Type::UUID), (&fence as _, Type::INT8)];
         Ok(fenced(&self.run(Query { sql, parameters: &parameters }).await?))
@@ -209,7 +208,7 @@ impl Store for PostgresStore {
 
     async fn renew(&self, claim: &Claim, lease: Duration) -> Result<Fenced, StoreError> {
         let (key, owner, fence) = held(claim);
-        let (key, lease) = (&key[..], seconds(lease));
+        let lease = seconds(lease);
         let parameters = [
             (&key as _, Type::BYTEA),
             (&owner as _, Type::UUID),

@@ -31,6 +31,6 @@ pub(super) fn store_error(error: RedisError, timeout: Duration) -> StoreError {
 fn server_code(error: &RedisError) -> Option<&str> {
     let code = error.code()?;
     let within = error.detail().filter(|_| code == "ERR").unwrap_or_default();
-    let known = ["OOM", "WRONGTYPE"].into_iter();
-    Some(known.filter(|known| within.contains(&format!("-{known} "))).last().unwrap_or(code))
+    let mut known = ["OOM", "WRONGTYPE"].into_iter();
+    Some(known.find(|known| within.contains(&format!("-{known} "))).unwrap_or(code))
 }
