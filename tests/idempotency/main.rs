@@ -2,6 +2,7 @@
 
 mod client;
 mod contract;
+mod http;
 mod memory;
 mod redis;
 mod support;

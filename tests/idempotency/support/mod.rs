@@ -1,4 +1,5 @@
 //! What the areas share.
 
+pub(crate) mod faulty;
 pub(crate) mod proxy;
 pub(crate) mod servers;
