@@ -3,7 +3,11 @@
 mod client;
 mod config;
 mod contract;
+<<<<<<< HEAD
 mod keys;
+=======
+mod http;
+>>>>>>> wire
 mod memory;
 mod operation;
 mod postgres;
