@@ -64,12 +64,11 @@ impl Order {
     /// Repeats it, here and there, until the answer is final.
     pub(super) async fn until_final(&self, to: &[SocketAddr]) -> Answer {
         let until = Instant::now() + Duration::from_secs(20);
-        let mut last = None;
         for &to in to.iter().cycle() {
-            match self.send(to).await {
+            let last = match self.send(to).await {
                 Ok(answer) if answer.is_final() => return answer,
-                other => last = Some(other),
-            }
+                other => other,
+            };
             assert!(Instant::now() < until, "no final answer to {self:?}, but {last:?}");
             sleep(Duration::from_millis(30)).await;
         }

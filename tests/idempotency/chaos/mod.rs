@@ -19,6 +19,7 @@ mod ledger;
 mod place;
 mod races;
 mod restarts;
+mod transaction;
 mod trips;
 mod trouble;
 mod watched;

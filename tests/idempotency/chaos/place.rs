@@ -20,7 +20,7 @@ pub(super) enum Place {
 }
 
 impl Place {
-    pub(super) async fn redis() -> Self {
+    pub(super) fn redis() -> Self {
         Self::redis_at(servers::redis())
     }
 
