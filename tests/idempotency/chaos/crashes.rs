@@ -117,3 +117,20 @@ async fn after_a_crash_with_postgresql_no_effect_is_there_more_often_than_somebo
     }
     assert_explained(&crashes(Guard::None, setups).await);
 }
+
+/// A row of effects, and the answer, in the handler's own transaction: exactly once, wherever the
+/// process dies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_effect_in_the_transaction_of_its_answer_happens_once_wherever_the_process_dies() {
+    let mut setups = Vec::new();
+    for _ in Point::ALL {
+        let place = Place::postgres().await;
+        let ledger = Ledger::table_at(place.url()).await;
+        setups.push((place, ledger));
+    }
+    for Aftermath { point, tallies } in crashes(Guard::Transaction, setups).await {
+        for tally in tallies {
+            assert_eq!(tally.effects, 1, "at {point:?}");
+        }
+    }
+}

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
+use tokio_postgres::{Error, GenericClient};
 
 use crate::support::servers;
 
@@ -38,8 +39,7 @@ pub(super) enum Ledger {
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS notes (line bigserial, what text NOT NULL, \
                      key text NOT NULL, attempt bigint NOT NULL, fence bigint NOT NULL)";
-/// Text only, so that it can be a part of a handler's transaction as it is.
-pub(super) const INSERT: &str = "INSERT INTO notes (what, key, attempt, fence) \
+const INSERT: &str = "INSERT INTO notes (what, key, attempt, fence) \
                                  VALUES ($1, $2, $3, $4)";
 
 impl Ledger {
@@ -49,8 +49,12 @@ impl Ledger {
 
     /// A table of its own on the shared server.
     pub(super) async fn table() -> Self {
-        let url = servers::schema(&servers::postgres()).await;
-        servers::sql(&url, TABLE).await;
+        Self::table_at(&servers::schema(&servers::postgres()).await).await
+    }
+
+    /// A table next to the records that are there.
+    pub(super) async fn table_at(url: &str) -> Self {
+        servers::sql(url, TABLE).await;
         Self::open(&json!({ "table": url })).await
     }
 
@@ -87,13 +91,7 @@ impl Ledger {
     pub(super) async fn note(&self, note: Note) {
         match self {
             Self::Memory(notes) => notes.lock().unwrap().push(note),
-            Self::Table(client, _) => {
-                let (what, key) = (note.what.name(), &note.key);
-                let (attempt, fence) = (i64::from(note.attempt), note.fence.cast_signed());
-                let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-                    [&what, key, &attempt, &fence];
-                client.execute(INSERT, &values).await.unwrap();
-            }
+            Self::Table(client, _) => note.insert(&**client).await.unwrap(),
             Self::List(connection, _, key) => {
                 let line = [note.what.name(), &note.key].join(" ");
                 let line = format!("{line} {} {}", note.attempt, note.fence);
@@ -170,6 +168,13 @@ impl What {
 }
 
 impl Note {
+    /// Adds it by this connection, or in this transaction.
+    pub(super) async fn insert(&self, to: &impl GenericClient) -> Result<(), Error> {
+        let (what, attempt, fence) =
+            (self.what.name(), i64::from(self.attempt), self.fence.cast_signed());
+        to.execute(INSERT, &[&what, &self.key, &attempt, &fence]).await.map(drop)
+    }
+
     fn read(line: &str) -> Self {
         let mut words = line.split(' ');
         let mut word = || words.next().unwrap();

@@ -1,6 +1,7 @@
 //! Three instances, sixteen clients, two hundred keys, and what happens to them.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -151,11 +152,11 @@ impl Scene {
         for key in 0..KEYS {
             view(stage, &*self.store, key).await;
         }
-        let take = |all: &Mutex<Vec<View>>| std::mem::take(&mut *all.lock().unwrap());
+        let notes = self.setups[0].ledger.notes().await;
         History {
-            calls: std::mem::take(&mut *stage.calls.lock().unwrap()),
-            notes: self.setups[0].ledger.notes().await,
-            views: take(&stage.views),
+            calls: mem::take(&mut *stage.calls.lock().unwrap()),
+            notes,
+            views: mem::take(&mut *stage.views.lock().unwrap()),
             lease: Times::SHORT.lease,
             patience: Duration::from_secs(6),
         }
