@@ -129,8 +129,12 @@ async fn the_answer_to_the_claim_is_lost(place: Place) {
     let answer = bench.send(&order).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let calls = bench.heard();
-    let [Call::Begin(first, Answered::Badly), .., Call::Begin(last, Answered::Well), Call::Complete(Answered::Well)] =
-        calls[..]
+    let [
+        Call::Begin(first, Answered::Badly),
+        ..,
+        Call::Begin(last, Answered::Well),
+        Call::Complete(Answered::Well),
+    ] = calls[..]
     else {
         panic!("{calls:?}")
     };

@@ -36,9 +36,7 @@ impl Place {
 
     /// The same records, reached through something else, such as a proxy.
     pub(super) fn through(&self, proxy: SocketAddr) -> Self {
-        let through = |url: &str| {
-            url.replacen(&self.server().to_string(), &proxy.to_string(), 1)
-        };
+        let through = |url: &str| url.replacen(&self.server().to_string(), &proxy.to_string(), 1);
         match self {
             Self::Redis { url, prefix } => {
                 Self::Redis { url: through(url), prefix: prefix.clone() }
@@ -50,7 +48,9 @@ impl Place {
     /// Tells the server a name for its connections.
     pub(super) fn named(self, name: &str) -> Self {
         match self {
-            Self::Postgres { url } => Self::Postgres { url: format!("{url}&application_name={name}") },
+            Self::Postgres { url } => {
+                Self::Postgres { url: format!("{url}&application_name={name}") }
+            }
             redis @ Self::Redis { .. } => redis,
         }
     }

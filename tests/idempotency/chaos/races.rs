@@ -59,8 +59,11 @@ async fn race(layers: Arc<Vec<IdempotencyLayer<Watched>>>, key: usize) -> Raced 
 async fn all_races(name: &str, store: Arc<dyn DynStore>, on_concurrent: Concurrent) -> Vec<Raced> {
     let layer = || {
         let layer = IdempotencyLayer::builder(Watched::new(Arc::clone(&store))).unscoped();
-        layer.lease(Duration::from_secs(30)).store_timeout(Duration::from_secs(10))
-            .on_concurrent(on_concurrent).build()
+        layer
+            .lease(Duration::from_secs(30))
+            .store_timeout(Duration::from_secs(10))
+            .on_concurrent(on_concurrent)
+            .build()
     };
     let layers: Arc<Vec<_>> = Arc::new((0..INSTANCES).map(|_| layer()).collect());
     let since = Instant::now();
@@ -114,8 +117,7 @@ async fn of_all_who_race_for_a_key_in_redis_one_runs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_all_who_race_for_a_key_in_postgresql_one_runs() {
-    let store =
-        async || Place::postgres().await.open(Duration::from_secs(10)).await.unwrap();
+    let store = async || Place::postgres().await.open(Duration::from_secs(10)).await.unwrap();
     one_execution_each("PostgreSQL", store().await).await;
     one_execution_and_refusals("PostgreSQL", store().await).await;
 }

@@ -1,7 +1,7 @@
 //! Servers that die and come back, and connections that are ended, while requests come in.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -92,7 +92,8 @@ async fn kill_and_restart(server: &Server) {
 async fn a_redis_that_writes_each_claim_to_disk_loses_none_when_it_is_killed() {
     let server = Server::redis(&["--appendonly yes", "--appendfsync always"]);
     let place = Place::redis_at(server.url());
-    let tallies = under_load("Redis with AOF, killed twice", place, kill_and_restart(&server)).await;
+    let tallies =
+        under_load("Redis with AOF, killed twice", place, kill_and_restart(&server)).await;
     assert!(tallies.len() > CLIENTS);
     assert!(tallies.iter().all(Tally::is_explained), "{tallies:?}");
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use buttress::idempotency::{
-    Abandon, Begin, BeginRequest, Capabilities, Claim, DynStore, Fenced, RecordKey, Snapshot, Store,
-    StoreError, StoredOutcome,
+    Abandon, Begin, BeginRequest, Capabilities, Claim, DynStore, Fenced, RecordKey, Snapshot,
+    Store, StoreError, StoredOutcome,
 };
 
 /// Where a process dies.

@@ -121,11 +121,8 @@ async fn a_holder_in_postgresql_that_wakes_after_its_lease_changes_nothing() {
 /// After its effects have begun nobody runs in its place, and the record says so for good.
 async fn marked_zombie(place: Place) {
     let ledger = Ledger::table().await;
-    let plan = Plan {
-        after: Duration::from_millis(400),
-        guard: Guard::BeginEffects,
-        ..Plan::default()
-    };
+    let plan =
+        Plan { after: Duration::from_millis(400), guard: Guard::BeginEffects, ..Plan::default() };
     let setup = Setup { place, ledger, plan, times: Times::SHORT };
     let first = setup.elsewhere(None);
     let second = setup.here().await;

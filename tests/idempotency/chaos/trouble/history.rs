@@ -110,9 +110,9 @@ impl History {
                 of.orphans(self.lease, self.patience),
                 of.effects(),
             ];
-            found.extend(breaches.concat().into_iter().map(|(rule, what)| {
-                (rule, format!("{key}: {what}"))
-            }));
+            found.extend(
+                breaches.concat().into_iter().map(|(rule, what)| (rule, format!("{key}: {what}"))),
+            );
         }
         found
     }

@@ -63,10 +63,7 @@ async fn trouble(place: Place) {
 async fn half_a_minute_of_random_trouble_breaks_no_promise() {
     let named = servers::unique("trouble");
     let postgres = Place::postgres().await.named(&named);
-    let all = tokio::join!(
-        tokio::spawn(trouble(Place::redis())),
-        tokio::spawn(trouble(postgres)),
-    );
+    let all = tokio::join!(tokio::spawn(trouble(Place::redis())), tokio::spawn(trouble(postgres)),);
     // Both have ended, whichever fails.
     all.0.unwrap();
     all.1.unwrap();
