@@ -137,7 +137,9 @@ impl Store for Watched {
     ) -> Result<Fenced, StoreError> {
         self.crash.pass(Point::BeforeComplete);
         let completed = self.store.complete(claim, outcome, retention).await;
-        self.crash.pass(Point::AfterComplete);
+        if let Ok(Fenced::Applied) = completed {
+            self.crash.pass(Point::AfterComplete);
+        }
         (self.hear)(Heard::Complete(claim, &completed));
         completed
     }

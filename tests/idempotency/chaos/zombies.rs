@@ -11,6 +11,9 @@ use super::child::Setup;
 use super::ledger::{Ledger, Note, What};
 use super::place::{Place, record_key};
 
+const TIMES: Times =
+    Times { lease: Duration::from_millis(1500), store_timeout: Duration::from_millis(500) };
+
 /// Where the holder is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stopped {
@@ -35,14 +38,14 @@ impl Woken {
 
 /// Stops an instance in its handler, lets another take over, and wakes the first.
 async fn zombie(place: Place, guard: Guard, stopped: Stopped) -> Woken {
-    let pause = Duration::from_millis(400);
+    let pause = Duration::from_millis(600);
     let (before, after) = match stopped {
         Stopped::BeforeItsEffect => (pause, Duration::ZERO),
         Stopped::AfterItsEffect => (Duration::ZERO, pause),
     };
     let ledger = Ledger::table().await;
     let plan = Plan { before, after, guard, flaky: false };
-    let setup = Setup { place, ledger, plan, times: Times::SHORT };
+    let setup = Setup { place, ledger, plan, times: TIMES };
     let first = setup.elsewhere(None);
     let second = setup.here().await;
     let order = Order::new("zombie");
@@ -122,8 +125,8 @@ async fn a_holder_in_postgresql_that_wakes_after_its_lease_changes_nothing() {
 async fn marked_zombie(place: Place) {
     let ledger = Ledger::table().await;
     let plan =
-        Plan { after: Duration::from_millis(400), guard: Guard::BeginEffects, ..Plan::default() };
-    let setup = Setup { place, ledger, plan, times: Times::SHORT };
+        Plan { after: Duration::from_millis(600), guard: Guard::BeginEffects, ..Plan::default() };
+    let setup = Setup { place, ledger, plan, times: TIMES };
     let first = setup.elsewhere(None);
     let second = setup.here().await;
     let order = Order::new("zombie");

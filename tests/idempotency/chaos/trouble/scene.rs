@@ -86,7 +86,7 @@ impl Scene {
         let ledger = Ledger::table().await;
         let milliseconds = Duration::from_millis;
         let plan = Plan {
-            before: milliseconds(10),
+            before: milliseconds(20),
             after: milliseconds(5),
             flaky: true,
             ..Plan::default()
@@ -196,6 +196,16 @@ impl Scene {
     async fn torment_child(&self, child: &mut Process, lasts: Duration) {
         for part in 1..=3 {
             sleep(lasts / 4).await;
+            // So that it holds a few claims.
+            for key in KEYS - 4 * part..KEYS - 4 * (part - 1) {
+                let (stage, to) = (self.stage.clone(), child.address);
+                tokio::spawn(async move {
+                    let order = order(key);
+                    let answer = order.send(to).await.ok();
+                    stage.note(&order, answer);
+                });
+            }
+            sleep(Duration::from_millis(15)).await;
             if part == 2 {
                 block_in_place(|| child.kill());
                 sleep(Duration::from_secs(1)).await;
