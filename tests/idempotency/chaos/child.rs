@@ -33,7 +33,7 @@ impl Setup {
     }
 
     pub(super) async fn watched(&self, watch: impl FnOnce(Watched) -> Watched) -> Instance {
-        let store = self.place.open(self.times.store_timeout).await.unwrap();
+        let store = self.place.open(self.times.store_timeout).await;
         let app = App::new(self.ledger.clone(), self.plan);
         Instance::start(watch(Watched::new(store)), app, self.times).await
     }
@@ -154,7 +154,7 @@ async fn an_instance_in_a_process_of_its_own() {
         process::exit(0);
     });
     let (setup, crash) = Setup::from_json(&serde_json::from_str(&role).unwrap()).await;
-    let store = setup.place.open(setup.times.store_timeout).await.unwrap();
+    let store = setup.place.open(setup.times.store_timeout).await;
     let app = App::new(setup.ledger, setup.plan).crashing(crash);
     let instance = Instance::start(Watched::new(store), app, setup.times).await;
     println!("\n{LISTENING}{}", instance.address);

@@ -51,7 +51,7 @@ struct Fault {
 impl Bench {
     async fn new(place: &Place, fault: Fault) -> Self {
         let proxy = Arc::new(Proxy::to(place.server()).await);
-        let store = place.through(proxy.address()).open(TIMES.store_timeout).await.unwrap();
+        let store = place.through(proxy.address()).open(TIMES.store_timeout).await;
         let (heard, ledger) = (Arc::<Mutex<Vec<Call>>>::default(), Ledger::in_memory());
         let (calls, healed, broken) = (heard.clone(), proxy.clone(), proxy.clone());
         let store = Watched::new(store).telling(move |heard| {
@@ -92,7 +92,7 @@ impl Bench {
     async fn ends_with(&self, order: &Order, answer: &Answer) {
         let drained = self.instance.handle.drain(Duration::from_secs(4)).await;
         assert_eq!(drained.running, 0);
-        let store = self.place.open(Duration::from_secs(5)).await.unwrap();
+        let store = self.place.open(Duration::from_secs(5)).await;
         let record = store.dyn_inspect(&record_key("t", &order.key)).await.unwrap().unwrap();
         assert_eq!((record.state, record.attempt), (RecordState::Completed, 1));
         let again = self.send(order).await;
@@ -165,7 +165,7 @@ async fn the_store_is_gone_at_the_completion(place: Place, mode: Mode) {
     assert!(since.elapsed() < TIMES.store_timeout + Duration::from_secs(2));
     assert!(bench.instance.handle.drain(Duration::ZERO).await.running > 0, "it is still at it");
 
-    let store = place.open(Duration::from_secs(5)).await.unwrap();
+    let store = place.open(Duration::from_secs(5)).await;
     let other = App::new(bench.ledger.clone(), Plan::default());
     let other = Instance::start(Watched::new(store), other, TIMES).await;
     let elsewhere = order.send(other.address).await.unwrap();

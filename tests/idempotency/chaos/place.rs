@@ -74,7 +74,18 @@ impl Place {
         }
     }
 
-    pub(super) async fn open(&self, timeout: Duration) -> Result<Arc<dyn DynStore>, StoreError> {
+    /// A busy machine may take longer to connect than an operation may.
+    pub(super) async fn open(&self, timeout: Duration) -> Arc<dyn DynStore> {
+        for _ in 0..50 {
+            match self.try_open(timeout).await {
+                Ok(store) => return store,
+                Err(error) => assert!(error.is_transient(), "{error:?}"),
+            }
+        }
+        panic!("{} cannot be reached", self.name())
+    }
+
+    async fn try_open(&self, timeout: Duration) -> Result<Arc<dyn DynStore>, StoreError> {
         Ok(match self {
             Self::Redis { url, prefix } => {
                 let builder = RedisStore::builder().prefix(prefix.clone()).store_timeout(timeout);

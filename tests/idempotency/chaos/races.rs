@@ -110,14 +110,14 @@ async fn of_all_who_race_for_a_key_in_memory_one_runs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_all_who_race_for_a_key_in_redis_one_runs() {
-    let store = async || Place::redis().open(Duration::from_secs(10)).await.unwrap();
+    let store = async || Place::redis().open(Duration::from_secs(10)).await;
     one_execution_each("Redis", store().await).await;
     one_execution_and_refusals("Redis", store().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_all_who_race_for_a_key_in_postgresql_one_runs() {
-    let store = async || Place::postgres().await.open(Duration::from_secs(10)).await.unwrap();
+    let store = async || Place::postgres().await.open(Duration::from_secs(10)).await;
     one_execution_each("PostgreSQL", store().await).await;
     one_execution_and_refusals("PostgreSQL", store().await).await;
 }

@@ -15,7 +15,7 @@ const ORDERS: usize = 20;
 async fn round_trips(place: Place) -> (usize, usize) {
     let proxy = Proxy::to(place.server()).await;
     let times = Times { lease: Duration::from_secs(60), store_timeout: Duration::from_secs(5) };
-    let store = place.through(proxy.address()).open(times.store_timeout).await.unwrap();
+    let store = place.through(proxy.address()).open(times.store_timeout).await;
     let app = App::new(Ledger::in_memory(), Plan::default());
     let instance = Instance::start(Watched::new(store), app, times).await;
     let send = async |count: usize| {

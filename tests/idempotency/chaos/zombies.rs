@@ -84,7 +84,7 @@ async fn noted(ledger: &Ledger, what: What) {
 }
 
 async fn record(setup: &Setup) -> Snapshot {
-    let store = setup.place.open(Duration::from_secs(5)).await.unwrap();
+    let store = setup.place.open(Duration::from_secs(5)).await;
     store.dyn_inspect(&record_key("t", "zombie")).await.unwrap().expect("a record")
 }
 

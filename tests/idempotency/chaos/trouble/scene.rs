@@ -103,7 +103,7 @@ impl Scene {
         let child = block_in_place(|| setups[2].elsewhere(None));
         let mut addresses: Vec<_> = instances.iter().map(|instance| instance.address).collect();
         addresses.push(child.address);
-        let store = place.open(Duration::from_secs(5)).await.unwrap();
+        let store = place.open(Duration::from_secs(5)).await;
         let stage = Arc::new(Stage {
             since: Instant::now(),
             lasts: Mutex::default(),
