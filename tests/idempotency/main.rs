@@ -1,5 +1,6 @@
 //! Idempotency keys as their users see them: stores on real servers, requests over real sockets.
 
+mod chaos;
 mod client;
 mod config;
 mod contract;
