@@ -5,9 +5,10 @@ mod client;
 mod config;
 mod contract;
 <<<<<<< HEAD
-mod keys;
+
 =======
 mod http;
+mod keys;
 >>>>>>> wire
 mod memory;
 mod operation;

@@ -74,9 +74,9 @@ impl Refusal {
 }
 
 impl<St: Store> Engine<St> {
-    pub(crate) fn new(store: St, config: Config, emitter: Emitter) -> Self {
+    pub(crate) fn new(store: St, config: Config, emitter: Emitter, seed: Option<u64>) -> Self {
         let tracker = Arc::new(Tracker::new(config.max_in_flight));
-        let (waiters, rng) = (Waiters::default(), Mutex::new(Rng::new(None)));
+        let (waiters, rng) = (Waiters::default(), Mutex::new(Rng::new(seed)));
         Self { store, config, emitter, tracker, waiters, rng }
     }
 

@@ -9,6 +9,14 @@ macro_rules! engine_setters {
             self
         }
 
+        /// Draws the pauses between calls to the store, so that a simulation repeats. Who holds a
+        /// claim is drawn from the operating system all the same: replicas with one seed must not
+        /// take each other's claims for their own. Default: from the operating system.
+        pub fn seed(mut self, seed: u64) -> Self {
+            self.seed = Some(seed);
+            self
+        }
+
         /// Keeps the records of two services in one store apart. Default: empty.
         pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
             self.config.namespace = namespace.into();

@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderName, Method};
 
 use crate::config::{self, ConfigError, check};
-use crate::idempotency::execution::Engine;
+use crate::idempotency::execution::{Engine, engine_setters};
 use crate::idempotency::http::service::Shared;
 use crate::idempotency::http::settings::{Required, Settings};
 use crate::idempotency::http::{Fingerprinter, IdempotencyLayer, KeyScope};
@@ -32,6 +32,7 @@ pub struct Builder<St, Sc> {
     store: St,
     identity: Identity,
     config: Config,
+    seed: Option<u64>,
     settings: Settings,
     /// The first setting that made no sense by itself.
     mistake: Option<ConfigError>,
@@ -44,6 +45,7 @@ impl<St> Builder<St, NoScope> {
             store,
             identity: Identity::default(),
             config: Config::default(),
+            seed: None,
             settings: Settings::default(),
             mistake: None,
             scoped: PhantomData,
@@ -72,6 +74,7 @@ impl<St> Builder<St, NoScope> {
             store: self.store,
             identity: self.identity,
             config: self.config,
+            seed: self.seed,
             settings: self.settings,
             mistake: self.mistake,
             scoped: PhantomData,
@@ -83,17 +86,7 @@ impl<St> Builder<St, NoScope> {
 impl<St, Sc> Builder<St, Sc> {
     identity_setters!();
 
-    /// The settings that are data, as a file has them. Replaces those that were set before.
-    pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
-        self
-    }
-
-    /// Keeps the records of two services in one store apart. Default: empty.
-    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.config.namespace = namespace.into();
-        self
-    }
+    engine_setters!();
 
     /// Hashes keys and bodies with this secret (HMAC-SHA-256), so that nobody who reads the store
     /// can guess them. All replicas need the same; with another one, all records are new. Default:
@@ -252,7 +245,7 @@ impl<St: Store> Builder<St, Scoped> {
         self.config.check()?;
         self.settings.check()?;
         let emitter = self.identity.emitter("idempotency", self.config.name.as_deref());
-        let engine = Arc::new(Engine::new(self.store, self.config, emitter));
+        let engine = Arc::new(Engine::new(self.store, self.config, emitter, self.seed));
         Ok(IdempotencyLayer::new(Shared { engine, settings: self.settings }))
     }
 }

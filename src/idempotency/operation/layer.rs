@@ -97,6 +97,7 @@ impl<O, C, St: Store> OperationLayer<O, C, St> {
             codec,
             identity,
             config: Config::default(),
+            seed: None,
             secret,
             require_key,
         }
@@ -137,6 +138,7 @@ pub struct OperationBuilder<O, C, St> {
     codec: C,
     identity: Identity,
     config: Config,
+    seed: Option<u64>,
     secret: Option<Box<[u8]>>,
     require_key: bool,
 }
@@ -185,7 +187,7 @@ impl<O, C, St: Store> OperationBuilder<O, C, St> {
         let no_secret = self.secret.as_ref().is_some_and(|secret| secret.is_empty());
         check(!no_secret, "idempotency.secret", 0, "a byte or more")?;
         let emitter = self.identity.emitter("idempotency", self.config.name.as_deref());
-        let engine = Arc::new(Engine::new(self.store, self.config, emitter));
+        let engine = Arc::new(Engine::new(self.store, self.config, emitter, self.seed));
         let shared = Shared {
             engine,
             operation: self.operation,

@@ -10,7 +10,6 @@ use crate::config::check;
 use crate::idempotency::http::{
     Builder, HeaderFilter, OnUnstorable, OutcomePolicy, Problem, problem,
 };
-use crate::idempotency::{Concurrent, LeaseExpiry, OnCancel, OnStoreError};
 
 /// What is kept, and what becomes of everything else.
 impl<St, Sc> Builder<St, Sc> {
@@ -43,70 +42,6 @@ impl<St, Sc> Builder<St, Sc> {
         let judgement = filter.check();
         self.settings.replay_headers = Arc::new(filter);
         self.judged(judgement)
-    }
-
-    /// How long a record is kept after its request has ended. Default: 24 h.
-    pub fn retention(mut self, retention: Duration) -> Self {
-        self.config.retention = retention;
-        self
-    }
-
-    /// How long a claim holds once its holder is not heard of. Default: 60 s.
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.config.lease = lease;
-        self
-    }
-
-    /// How long the claim of a running request is renewed at most. Default: 15 min.
-    pub fn max_execution(mut self, max_execution: Duration) -> Self {
-        self.config.max_execution = max_execution;
-        self
-    }
-
-    /// How many executions there may be under one key, each in place of one whose lease had
-    /// lapsed. Default: 5.
-    pub fn max_attempts(mut self, max_attempts: u32) -> Self {
-        self.config.max_attempts = max_attempts;
-        self
-    }
-
-    /// What becomes of a claim whose lease has lapsed. Default: [`LeaseExpiry::Takeover`].
-    pub fn on_lease_expiry(mut self, on_lease_expiry: LeaseExpiry) -> Self {
-        self.config.on_lease_expiry = on_lease_expiry;
-        self
-    }
-
-    /// What becomes of a request whose key is in use by one that runs. Default: 409, with a hint
-    /// of 1 s.
-    pub fn on_concurrent(mut self, on_concurrent: Concurrent) -> Self {
-        self.config.on_concurrent = on_concurrent;
-        self
-    }
-
-    /// What becomes of a request whose caller leaves. Default: [`OnCancel::Detach`].
-    pub fn on_cancel(mut self, on_cancel: OnCancel) -> Self {
-        self.config.on_cancel = on_cancel;
-        self
-    }
-
-    /// What becomes of a request when the store cannot be reached. Default:
-    /// [`OnStoreError::FailClosed`].
-    pub fn on_store_error(mut self, on_store_error: OnStoreError) -> Self {
-        self.config.on_store_error = on_store_error;
-        self
-    }
-
-    /// How long one call to the store may take. Default: 2 s.
-    pub fn store_timeout(mut self, store_timeout: Duration) -> Self {
-        self.config.store_timeout = store_timeout;
-        self
-    }
-
-    /// How many requests may be in the layer at once, those whose callers have left included. Limits
-    /// further out do not see these. Default: 1024.
-    pub fn max_in_flight(mut self, max_in_flight: usize) -> Self {
-        self.config.max_in_flight = max_in_flight;
-        self
     }
 }
 
