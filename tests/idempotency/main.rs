@@ -4,12 +4,8 @@ mod chaos;
 mod client;
 mod config;
 mod contract;
-<<<<<<< HEAD
-
-=======
 mod http;
 mod keys;
->>>>>>> wire
 mod memory;
 mod operation;
 mod postgres;
