@@ -8,6 +8,7 @@ use buttress::idempotency::{
 };
 use tokio_postgres::NoTls;
 
+use crate::support::proxy::Proxy;
 use crate::support::requests::{HOUR, acquire, duplicate, request};
 use crate::support::servers::{self, Server};
 
@@ -59,7 +60,32 @@ async fn claims_work_under_every_default_isolation() {
             }
             assert_eq!(acquired, 1, "under {isolation}");
         }
+        a_claim_that_waited_for_a_lock_is_not_run_again(&url, &store).await;
     }
+}
+
+/// Under anything stricter than READ COMMITTED it would have to be, and a retry would hide that.
+async fn a_claim_that_waited_for_a_lock_is_not_run_again(url: &str, direct: &PostgresStore) {
+    let address = url.split(['@', '/']).nth(3).unwrap();
+    let proxy = Proxy::to(address.parse().unwrap()).await;
+    let through = url.replace(address, &proxy.address().to_string());
+    let store = PostgresStore::builder().max_connections(1).connect(&through).await.unwrap();
+    let request = request();
+    let claim = acquire(&store, &request).await;
+    let (mut client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let transaction = client.transaction().await.unwrap();
+    let outcome = StoredOutcome::new(200, "x");
+    let done = PostgresStore::complete_in(&transaction, &claim, &outcome, HOUR).await.unwrap();
+    assert_eq!(done, Fenced::Applied);
+    proxy.round_trips();
+    let waiting = tokio::spawn(async move { store.begin(duplicate(&request)).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!waiting.is_finished(), "the record is locked");
+    transaction.commit().await.unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap(), Begin::Completed(outcome));
+    assert_eq!(proxy.round_trips(), 1);
+    assert!(direct.inspect(&claim.key).await.unwrap().is_some());
 }
 
 #[tokio::test]

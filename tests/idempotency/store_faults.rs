@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use buttress::idempotency::{
-    Abandon, Begin, Fenced, PostgresStore, RedisStore, Store, StoreError, StoredOutcome,
+    Abandon, Begin, Fenced, PostgresStore, RecordState, RedisStore, Store, StoreError,
+    StoredOutcome,
 };
 use tokio::time::{Instant, timeout};
 
 use crate::support::proxy::{Mode, Proxy};
+use crate::support::requests::request as another;
 use crate::support::requests::{HOUR, acquire, duplicate, request};
 use crate::support::servers::{self, Server};
 
@@ -111,18 +113,22 @@ async fn a_write_whose_answer_is_lost_is_repeated_and_applied<S: Store>(line: Li
         let request = request();
         let claim = once_it_is_back(|| line.store.begin(request.clone())).await;
         let Begin::Acquired(claim) = claim else { panic!("{claim:?}") };
-        let write = async || {
+        let write = async |claim| {
             if completes {
-                line.store.complete(&claim, outcome.clone(), HOUR).await
+                line.store.complete(claim, outcome.clone(), HOUR).await
             } else {
-                line.store.abandon(&claim, Abandon::Indeterminate).await
+                line.store.abandon(claim, Abandon::Indeterminate).await
             }
         };
-        // The statements of this kind are known to the server from here on.
+        // The first of its kind may teach the server the statement, and be cut off there.
+        let other = acquire(&line.store, &another()).await;
+        assert_eq!(write(&other).await.unwrap(), Fenced::Applied);
         line.proxy.set(Mode::CutAfterRequest);
-        assert!(write().await.unwrap_err().is_transient());
+        assert!(write(&claim).await.unwrap_err().is_transient());
         line.proxy.set(Mode::Pass);
-        assert_eq!(once_it_is_back(&write).await, Fenced::Applied);
+        let state = line.direct.inspect(&request.key).await.unwrap().unwrap().state;
+        assert_ne!(state, RecordState::InFlight, "it was not applied");
+        assert_eq!(once_it_is_back(|| write(&claim)).await, Fenced::Applied);
         let stored = line.direct.begin(duplicate(&request)).await.unwrap();
         if completes {
             assert_eq!(stored, Begin::Completed(outcome.clone()));
