@@ -9,6 +9,7 @@ use buttress::idempotency::{
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::time::sleep;
 
 use crate::support::servers;
 
@@ -81,6 +82,7 @@ impl Place {
                 Ok(store) => return store,
                 Err(error) => assert!(error.is_transient(), "{error:?}"),
             }
+            sleep(Duration::from_millis(100)).await;
         }
         panic!("{} cannot be reached", self.name())
     }
