@@ -52,7 +52,7 @@ impl Setup {
             let line = line.expect("a line of the child");
             line.split_once(LISTENING).map(|at| at.1.parse().expect("an address"))
         });
-        Process { address: address.expect("the child listens"), process, _stdin: stdin }
+        Process { address: address.expect("the child listens"), running: process, _stdin: stdin }
     }
 
     fn to_json(&self, crash: Option<(Point, usize)>) -> Value {
@@ -99,7 +99,7 @@ impl Setup {
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) address: SocketAddr,
-    process: Child,
+    running: Child,
     _stdin: Option<ChildStdin>,
 }
 
@@ -114,14 +114,14 @@ impl Process {
     }
 
     pub(super) fn kill(&mut self) {
-        self.process.kill().expect("it runs");
-        self.process.wait().expect("it has ended");
+        self.running.kill().expect("it runs");
+        self.running.wait().expect("it has ended");
     }
 
     /// Whether it ends by itself, soon.
     pub(super) async fn ends(&mut self) -> bool {
         for _ in 0..500 {
-            if self.process.try_wait().expect("a child").is_some() {
+            if self.running.try_wait().expect("a child").is_some() {
                 return true;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -131,7 +131,7 @@ impl Process {
 
     fn signal(&self, signal: &str) {
         let signal = format!("-{signal}");
-        let sent = Command::new("kill").args([signal, self.process.id().to_string()]).status();
+        let sent = Command::new("kill").args([signal, self.running.id().to_string()]).status();
         assert!(sent.expect("a kill command").success());
     }
 }
@@ -139,8 +139,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // Of no effect on one that has ended.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.running.kill();
+        let _ = self.running.wait();
     }
 }
 

@@ -74,15 +74,15 @@ type Hear = dyn Fn(Heard<'_>) + Send + Sync;
 #[derive(Debug)]
 pub(super) enum Heard<'a> {
     Begin(&'a BeginRequest, &'a Result<Begin, StoreError>),
-    Complete(&'a Claim, &'a Result<Fenced, StoreError>),
-    Abandon(&'a Claim, &'a Result<Fenced, StoreError>),
+    Complete(&'a Result<Fenced, StoreError>),
+    Abandon(&'a Result<Fenced, StoreError>),
 }
 
 impl Heard<'_> {
     pub(super) fn failed(&self) -> bool {
         match self {
             Self::Begin(_, answer) => answer.is_err(),
-            Self::Complete(_, answer) | Self::Abandon(_, answer) => answer.is_err(),
+            Self::Complete(answer) | Self::Abandon(answer) => answer.is_err(),
         }
     }
 }
@@ -140,13 +140,13 @@ impl Store for Watched {
         if let Ok(Fenced::Applied) = completed {
             self.crash.pass(Point::AfterComplete);
         }
-        (self.hear)(Heard::Complete(claim, &completed));
+        (self.hear)(Heard::Complete(&completed));
         completed
     }
 
     async fn abandon(&self, claim: &Claim, how: Abandon) -> Result<Fenced, StoreError> {
         let abandoned = self.store.abandon(claim, how).await;
-        (self.hear)(Heard::Abandon(claim, &abandoned));
+        (self.hear)(Heard::Abandon(&abandoned));
         abandoned
     }
 

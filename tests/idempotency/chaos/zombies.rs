@@ -113,12 +113,12 @@ async fn zombies(place: impl AsyncFn() -> Place) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_holder_in_redis_that_wakes_after_its_lease_changes_nothing() {
-    zombies(async || Place::redis()).await;
+    Box::pin(zombies(async || Place::redis())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_holder_in_postgresql_that_wakes_after_its_lease_changes_nothing() {
-    zombies(Place::postgres).await;
+    Box::pin(zombies(Place::postgres)).await;
 }
 
 /// After its effects have begun nobody runs in its place, and the record says so for good.

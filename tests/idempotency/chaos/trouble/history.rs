@@ -223,7 +223,7 @@ impl OfKey<'_> {
         let mut first = BTreeMap::new();
         for view in self.views.iter().filter(in_flight) {
             let since = *first.entry(view.fence).or_insert(view.at);
-            if view.at - since > patience || view.lease > lease {
+            if view.at > since + patience || view.lease > lease {
                 found.push((Rule::I5, format!("{view:?}, first seen at {since:?}")));
             }
         }

@@ -65,9 +65,10 @@ impl Stage {
 
     /// How many keys there are by now.
     fn keys(&self) -> usize {
-        let past = self.since.elapsed().as_secs_f64() / self.lasts.lock().unwrap().as_secs_f64();
-        let share = (1..KEYS).rev().find(|keys| *keys as f64 <= past * 1.1 * KEYS as f64);
-        share.unwrap_or(1).min(KEYS)
+        let millis = |duration: Duration| usize::try_from(duration.as_millis()).unwrap();
+        let lasts = millis(*self.lasts.lock().unwrap());
+        // All of them some time before the end.
+        (KEYS * 11 * millis(self.since.elapsed()) / (10 * lasts)).clamp(1, KEYS)
     }
 
     fn note(&self, order: &Order, answer: Option<Answer>) {
