@@ -77,12 +77,15 @@
 mod args;
 mod check;
 mod load;
+mod orders;
 mod plot;
 mod progress;
 mod record;
 mod report;
 mod run;
 mod script;
+#[path = "../support/servers.rs"]
+mod servers;
 mod shop;
 mod stack;
 mod table;
@@ -99,6 +102,7 @@ use tower::BoxError;
 
 use crate::args::{Command, Options};
 use crate::check::Promise;
+use crate::orders::stores::Stores;
 use crate::report::Report;
 use crate::script::{DEADLINE, Script};
 
@@ -124,25 +128,31 @@ fn finish(outcome: Result<ExitCode, BoxError>) -> ExitCode {
 /// One run of each storefront, and what came of it.
 fn compare(options: &Options) -> Result<ExitCode, BoxError> {
     let script = Script::lasting(options.length);
+    let stores = Stores::open(options.store, options.store_url.as_deref())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let [naked, protected] = runtime.block_on(async {
         let records = run::records();
         let (runs, ()) =
-            tokio::join!(run::both(&script, &records), progress::show(&script, &records));
+            tokio::join!(run::both(&script, &stores, &records), progress::show(&script, &records));
         runs
     })?;
     let reports = [&naked, &protected].map(|run| Report::new(&script, &run.notes));
-    let promises = check::promises(&script, &reports[0], &reports[1], &protected.metrics);
+    let mut promises = check::promises(&script, &reports[0], &reports[1], &protected.metrics);
+    promises.extend(orders::check::promises(&naked.orders, &protected.orders));
 
     let plot = plot::render(&script, &naked.notes, &protected.notes)?;
     let svg = options.svg.display();
     fs::write(&options.svg, plot).map_err(|error| format!("--svg {svg}: {error}"))?;
     if options.json {
-        let [naked, protected] = reports.map(|report| report.to_json());
-        say(&format!("{:#}\n", json!({ "naked": naked, "protected": protected })))?;
+        let [naked, protected] = [(&reports[0], &naked), (&reports[1], &protected)]
+            .map(|(report, run)| report.to_json(&run.orders));
+        let store = options.store.to_string();
+        say(&format!("{:#}\n", json!({ "store": store, "naked": naked, "protected": protected })))?;
         eprintln!("plot: {svg}");
     } else {
-        let table = table::render(&script, &reports[0], &reports[1], &promises)?;
+        let orders = [&naked.orders, &protected.orders];
+        let table =
+            table::render(&script, [&reports[0], &reports[1]], stores.kind, orders, &promises)?;
         say(&format!("{table}\nplot: {svg}\n"))?;
     }
     warn_of_lag(naked.notes.lag.max(protected.notes.lag));
