@@ -48,10 +48,8 @@ pub(crate) async fn both(
     // One process, one recorder: what `/metrics` says is about both.
     let recorder = PrometheusBuilder::new().install_recorder()?;
     MetricsObserver::describe();
-    let traffic = Traffic {
-        calls: arrivals(script.length, SEED),
-        orders: orders(script.length, SEED),
-    };
+    let traffic =
+        Traffic { calls: arrivals(script.length, SEED), orders: orders(script.length, SEED) };
     let runs = tokio::try_join!(
         storefront(script, &traffic, stores, false, naked.clone(), recorder.clone()),
         storefront(script, &traffic, stores, true, protected.clone(), recorder),

@@ -142,6 +142,9 @@ pub(crate) fn limited(route: Route, handler: MethodRouter) -> MethodRouter {
     handler.layer(respond(ServiceBuilder::new().layer(limit).layer(timeout)))
 }
 
+/// How long the answer to an order is kept.
+pub(crate) const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Has an order run once, however often it is sent: the layer, by whose handle it can be waited for.
 pub(crate) fn idempotency(
     records: Arc<dyn DynStore>,
@@ -153,6 +156,7 @@ pub(crate) fn idempotency(
         // Two customers may have the same key: it is the one who is signed in who says whose it is.
         .scope(|head| head.extensions.get().map(|Customer(name)| Scope::new(name)))
         .require_key(true)
+        .retention(RETENTION)
         // Who comes back while the order is in the making gets its answer, and not a refusal.
         .on_concurrent(Concurrent::Wait { timeout: Duration::from_secs(2), max_waiters: 4 })
         .observe(MetricsObserver::new())

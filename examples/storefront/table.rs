@@ -88,6 +88,8 @@ fn refusals(out: &mut String, protected: &Report) -> fmt::Result {
     Ok(())
 }
 
+type Figure = fn(&OrderReport) -> usize;
+
 fn order_figures(
     out: &mut String,
     store: StoreKind,
@@ -103,7 +105,7 @@ fn order_figures(
          ({instances} of each storefront, records of the protected one: {store})",
         protected.customers, protected.cuts,
     )?;
-    let figures: [(&str, fn(&OrderReport) -> usize); 8] = [
+    let figures: [(&str, Figure); 8] = [
         ("keys that a handler began", |orders| orders.begun),
         ("... with one row in the table", |orders| orders.once),
         ("... with more", |orders| orders.more),

@@ -4,8 +4,8 @@
 # Arguments: redis or postgres, and a port. This text is in $SCRIPT.
 kind=$1
 port=$2
-# An interrupt is for the example. Once that has ended, so does this.
-trap '' INT
+# Signals are for the example. Once that has ended, so does this.
+trap '' HUP INT TERM
 
 for bin in /usr/lib/postgresql/*/bin; do
     PATH=$bin:$PATH

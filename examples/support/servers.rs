@@ -39,7 +39,7 @@ impl Server {
         let address = free_address()?;
         let mut shell = Command::new("sh");
         shell.args(["-c", SCRIPT, "server", kind, &address.port().to_string()]);
-        // Everybody may enter that folder; whether the server's user may enter this one is not known.
+        // A folder that the server's user may enter, too.
         shell.env("SCRIPT", SCRIPT).current_dir("/");
         let keeper = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut server = Self { url: url(address), keeper };

@@ -86,7 +86,8 @@ async fn place(
     let Some(cart) = cart else { return StatusCode::BAD_REQUEST.into_response() };
     desk.begins(cart);
     sleep(BEFORE).await;
-    match desk.table.insert(cart, desk.record.now(), &name, context.as_ref()).await {
+    let row = Row { cart, at: desk.record.now() };
+    match desk.table.insert(row, &name, context.as_ref()).await {
         Ok(answer) => {
             sleep(AFTER).await;
             answer

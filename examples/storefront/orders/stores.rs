@@ -1,11 +1,14 @@
 //! Where the idempotency records are, and the tables of orders.
 
 use std::fmt;
+use std::process;
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use buttress::idempotency::{DynStore, MemoryStore, RedisStore};
+use buttress::idempotency::{DynStore, MemoryStore, PostgresStore, RedisStore};
+use deadpool_postgres::{Manager, Pool};
+use tokio_postgres::{Config, NoTls};
 use tower::BoxError;
 
 use crate::orders::table::Table;
@@ -16,14 +19,18 @@ use crate::servers::Server;
 pub(crate) enum StoreKind {
     Memory,
     Redis,
+    Postgres,
 }
 
 impl StoreKind {
-    /// Instances of each storefront: what keeps records in memory is shared by nobody.
+    const ALL: [(&str, Self); 3] =
+        [("memory", Self::Memory), ("redis", Self::Redis), ("postgres", Self::Postgres)];
+
+    /// Instances of each storefront: what is kept in memory is shared by nobody.
     pub(crate) fn instances(self) -> usize {
         match self {
             Self::Memory => 1,
-            Self::Redis => 2,
+            Self::Redis | Self::Postgres => 2,
         }
     }
 }
@@ -32,20 +39,15 @@ impl FromStr for StoreKind {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "memory" => Ok(Self::Memory),
-            "redis" => Ok(Self::Redis),
-            _ => Err(()),
-        }
+        Self::ALL.into_iter().find(|(name, _)| *name == text).map(|(_, kind)| kind).ok_or(())
     }
 }
 
 impl fmt::Display for StoreKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Memory => "memory",
-            Self::Redis => "redis",
-        })
+        let name =
+            Self::ALL.into_iter().find(|(_, kind)| kind == self).map_or("", |(name, _)| name);
+        f.write_str(name)
     }
 }
 
@@ -54,7 +56,7 @@ impl fmt::Display for StoreKind {
 pub(crate) struct Stores {
     pub(crate) kind: StoreKind,
     url: String,
-    /// Like that of no other run: the records of a server that is not temporary stay.
+    /// Like that of no other run: on a server that is not temporary, records stay.
     run: String,
     _server: Option<Server>,
 }
@@ -65,9 +67,15 @@ impl Stores {
         let server = match (kind, url) {
             (StoreKind::Memory, _) | (_, Some(_)) => None,
             (StoreKind::Redis, None) => Some(Server::redis()?),
+            (StoreKind::Postgres, None) => Some(Server::postgres()?),
         };
         let url = url.or(server.as_ref().map(Server::url)).unwrap_or_default().to_owned();
-        let run = format!("storefront_{:016x}", rand::random::<u64>());
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "for a name like no other, and not to compare"
+        )]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        let run = format!("storefront_{}_{}", now.as_micros(), process::id());
         Ok(Self { kind, url, run, _server: server })
     }
 
@@ -76,18 +84,55 @@ impl Stores {
         &self.run
     }
 
-    /// The records as one instance sees them, over a connection of its own.
+    /// Makes a place for the tables of this run.
+    pub(crate) async fn prepare(&self) -> Result<(), BoxError> {
+        self.execute(&format!("CREATE SCHEMA {}", self.run)).await?;
+        if self.kind == StoreKind::Postgres {
+            PostgresStore::from_pool(self.pool()?).migrate().await?;
+        }
+        Ok(())
+    }
+
+    /// Leaves nothing behind but what Redis will forget by itself.
+    pub(crate) async fn clean_up(&self) -> Result<(), BoxError> {
+        self.execute(&format!("DROP SCHEMA {} CASCADE", self.run)).await
+    }
+
+    /// The records as one instance sees them, over connections of its own.
     pub(crate) async fn records(&self) -> Result<Arc<dyn DynStore>, BoxError> {
         Ok(match self.kind {
             StoreKind::Memory => Arc::new(MemoryStore::builder().single_instance().build()),
             StoreKind::Redis => Arc::new(RedisStore::connect(&self.url).await?),
+            StoreKind::Postgres => Arc::new(PostgresStore::from_pool(self.pool()?)),
         })
     }
 
     /// An empty table of orders for the storefront of this name.
-    pub(crate) async fn table(&self, _storefront: &str) -> Result<Table, BoxError> {
-        match self.kind {
-            StoreKind::Memory | StoreKind::Redis => Ok(Table::Memory(Mutex::default())),
+    pub(crate) async fn table(&self, storefront: &str) -> Result<Table, BoxError> {
+        if self.kind != StoreKind::Postgres {
+            return Ok(Table::Memory(Mutex::default()));
         }
+        let name = format!("orders_{storefront}");
+        self.execute(&format!(
+            "CREATE TABLE {name} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, \
+             cart bigint NOT NULL, at bigint NOT NULL)"
+        ))
+        .await?;
+        Ok(Table::Postgres { pool: self.pool()?, name })
+    }
+
+    /// Runs a statement, where there is a database.
+    async fn execute(&self, statement: &str) -> Result<(), BoxError> {
+        if self.kind == StoreKind::Postgres {
+            self.pool()?.get().await?.batch_execute(statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Whose connections find the tables of this run.
+    fn pool(&self) -> Result<Pool, BoxError> {
+        let mut config: Config = self.url.parse()?;
+        config.options(format!("-c search_path={}", self.run));
+        Ok(Pool::builder(Manager::new(config, NoTls)).max_size(16).build()?)
     }
 }
