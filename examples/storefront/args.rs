@@ -7,17 +7,24 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::orders::stores::StoreKind;
+
 pub(crate) const HELP: &str = "\
 Runs the same traffic against a naked and a protected storefront, while payments goes through
-every kind of trouble, and compares what came of it.
+every kind of trouble and customers lose their connections, and compares what came of it.
 
-Usage: storefront [--seconds N] [--json] [--svg PATH] [--check] [--help]
+Usage: storefront [--seconds N] [--store KIND] [--store-url URL] [--json] [--svg PATH] [--check]
+                  [--help]
 
-  --seconds N   how long the run lasts, 5 to 600 (default: 20)
-  --json        print the figures as JSON, alone on the standard output, instead of the table
-  --svg PATH    where the plot goes (default: storefront.svg beside this program)
-  --check       fail with exit code 1 where the protected storefront breaks one of its promises
-  --help        print this
+  --seconds N      how long the run lasts, 5 to 600 (default: 20)
+  --store KIND     what keeps the idempotency records of the orders: memory, redis or postgres
+                   (default: memory); with the latter two there are two instances of each storefront
+  --store-url URL  the server of these records (default: what the environment has as STORE_URL, else
+                   one is started for the run)
+  --json           print the figures as JSON, alone on the standard output, instead of the table
+  --svg PATH       where the plot goes (default: storefront.svg beside this program)
+  --check          fail with exit code 1 where the protected storefront breaks one of its promises
+  --help           print this
 ";
 
 /// Shorter phases than those of a 5 s run would end before a timeout or an open time does.
@@ -33,6 +40,8 @@ pub(crate) enum Command {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Options {
     pub(crate) length: Duration,
+    pub(crate) store: StoreKind,
+    pub(crate) store_url: Option<String>,
     pub(crate) json: bool,
     pub(crate) check: bool,
     pub(crate) svg: PathBuf,
@@ -51,6 +60,8 @@ impl fmt::Display for BadArgument {
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, BadArgument> {
     let mut options = Options {
         length: Duration::from_secs(20),
+        store: StoreKind::Memory,
+        store_url: None,
         json: false,
         check: false,
         svg: beside_this_program(),
@@ -64,6 +75,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         };
         match flag.as_str() {
             "--seconds" => options.length = seconds(&value(ALLOWED_SECONDS)?)?,
+            "--store" => options.store = store(&value(ALLOWED_STORE)?)?,
+            "--store-url" => options.store_url = Some(url(&value(ALLOWED_URL)?)?),
             "--svg" => options.svg = svg(value(ALLOWED_SVG)?)?,
             "--json" | "--check" | "--help" | "-h" if attached.is_some() => {
                 return Err(BadArgument(format!("{flag} takes no value, but was given one")));
@@ -73,16 +86,23 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             "--help" | "-h" => return Ok(Command::Help),
             _ => {
                 return Err(BadArgument(format!(
-                    "unknown argument `{flag}`: allowed are --seconds N, --json, --svg PATH, \
-                     --check and --help"
+                    "unknown argument `{flag}`: allowed are --seconds N, --store KIND, \
+                     --store-url URL, --json, --svg PATH, --check and --help"
                 )));
             }
         }
     }
-    Ok(Command::Run(options))
+    match &options.store_url {
+        Some(url) if options.store == StoreKind::Memory => Err(BadArgument(format!(
+            "--store-url `{url}`: allowed is none, since --store memory has no server"
+        ))),
+        _ => Ok(Command::Run(options)),
+    }
 }
 
 const ALLOWED_SECONDS: &str = "a number of seconds from 5 to 600";
+const ALLOWED_STORE: &str = "memory, redis or postgres";
+const ALLOWED_URL: &str = "the URL of a server: redis://.. or postgres://..";
 const ALLOWED_SVG: &str = "the path of a file in a directory that exists";
 
 fn seconds(value: &OsString) -> Result<Duration, BadArgument> {
@@ -91,6 +111,16 @@ fn seconds(value: &OsString) -> Result<Duration, BadArgument> {
         Some(seconds) if SECONDS.contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err(refused("--seconds", value, ALLOWED_SECONDS)),
     }
+}
+
+fn store(value: &OsString) -> Result<StoreKind, BadArgument> {
+    let kind = value.to_str().and_then(|text| text.parse().ok());
+    kind.ok_or_else(|| refused("--store", value, ALLOWED_STORE))
+}
+
+fn url(value: &OsString) -> Result<String, BadArgument> {
+    let url = value.to_str().filter(|text| text.contains("://"));
+    url.map(str::to_owned).ok_or_else(|| refused("--store-url", value, ALLOWED_URL))
 }
 
 /// Judged before the run: nobody should wait for a plot that cannot be written.
@@ -147,10 +177,14 @@ mod tests {
         let told_nothing = options(&[]);
         assert_eq!(told_nothing.length, Duration::from_secs(20));
         assert!(!told_nothing.json && !told_nothing.check);
+        assert_eq!((told_nothing.store, told_nothing.store_url), (StoreKind::Memory, None));
         let told = options(&["--seconds", "7.5", "--json", "--svg=plot.svg", "--check"]);
         assert_eq!(told.length, Duration::from_millis(7500));
         assert!(told.json && told.check);
         assert_eq!(told.svg, PathBuf::from("plot.svg"));
+        let told = options(&["--store", "redis", "--store-url=redis://somewhere/?a=b"]);
+        assert_eq!(told.store, StoreKind::Redis);
+        assert_eq!(told.store_url.as_deref(), Some("redis://somewhere/?a=b"));
         assert_eq!(parsed(&["--json", "--help"]), Ok(Command::Help));
     }
 
@@ -160,6 +194,14 @@ mod tests {
             let told = format!("--seconds `{value}`: allowed is a number of seconds from 5 to 600");
             assert_eq!(parsed(&["--seconds", value]), Err(told));
         }
+        for value in ["Memory", "sqlite", ""] {
+            let told = format!("--store `{value}`: allowed is memory, redis or postgres");
+            assert_eq!(parsed(&["--store", value]), Err(told));
+        }
+        let told = format!("--store-url `somewhere`: allowed is {ALLOWED_URL}");
+        assert_eq!(parsed(&["--store=redis", "--store-url", "somewhere"]), Err(told));
+        let useless = parsed(&["--store-url", "redis://somewhere/"]).unwrap_err();
+        assert!(useless.ends_with("since --store memory has no server"), "{useless}");
         for value in ["no/such/directory/plot.svg", ".", "", "/"] {
             let told = format!("--svg `{value}`: allowed is {ALLOWED_SVG}");
             assert_eq!(parsed(&["--svg", value]), Err(told));

@@ -1,7 +1,8 @@
 //! A storefront whose payments service is in trouble, without `buttress` and with it.
 //!
 //! ```text
-//! cargo run --release --example storefront --all-features [-- --seconds 20 --json --svg PATH --check]
+//! cargo run --release --example storefront --all-features \
+//!     [-- --seconds 20 --store memory|redis|postgres --store-url URL --json --svg PATH --check]
 //! ```
 //!
 //! # What runs
@@ -16,13 +17,14 @@
 //!   calls/s,        │          workers  │
 //!   500 ms deadline │ /catalog ──┘      │── hyper client ─▶ catalog: healthy throughout
 //!                   │ /metrics          │
-//!                   └───────────────────┘
+//! customers ───────▶│ /orders           │── a table of orders
+//!   20 orders/s     └───────────────────┘
 //! ```
 //!
 //! Two storefronts run at once, on the same traffic and through the same script. They differ in
 //! what `stack.rs` puts around their handlers. The naked one calls payments as people write it,
 //! with a timeout of 125 ms and three retries at once. In the protected one these calls pass a
-//! retry with a budget, a circuit breaker, a bulkhead and a timeout, and before each of its own
+//! retry with a budget, a circuit breaker, a bulkhead and a timeout, and before each of the two
 //! routes stands an adaptive limit: a call that its workers could not serve in time is refused
 //! before it takes one. All refusals reach the customer as problem documents.
 //!
@@ -73,16 +75,40 @@
 //! carry, and answers the rest at once; the adaptive limit of `/checkout` finds that it is slow
 //! too, and turns away many of them before they take a worker. While it fails, hangs or refuses,
 //! the breaker keeps the calls away, and the timeout ends the few that probe.
+//!
+//! # Why an order is placed twice, or not at all
+//!
+//! `/orders` has customers of its own, who lose their connections: three of five do, by a close or
+//! a reset, while the handler works on their order. hyper drops the handler of a client that has
+//! gone, within a millisecond, wherever it stands: before its row is written, and the order is lost
+//! unless the customer comes back; or after it, and then whoever comes back has a second one. The
+//! customer cannot tell the one from the other. So all attempts of an order carry one key, and in
+//! the protected storefront an idempotency layer has the handler run once for it, in a task that no
+//! customer can end, keeps its answer, and gives that to whoever asks again. It stands behind those
+//! who sign the customer in, since two customers may have the same key, and before the limit and the
+//! timeout, since what is there already takes no worker.
+//!
+//! With `--store redis` and `--store postgres` each storefront has two instances, and each attempt
+//! goes to the other one than the attempt before: what one has begun, the other must know of. With
+//! PostgreSQL the answer is kept in the transaction that writes the row. Without such a transaction
+//! nobody can know whether a row was written by an instance that crashed; so the handler tells the
+//! layer before it writes, and its key would then be refused, rather than run again.
+//!
+//! The table of orders is counted by key, with those that a handler has begun and left without a
+//! row. **Given before** are answers that say so in `idempotency-replayed`.
 
 mod args;
 mod check;
 mod load;
+mod orders;
 mod plot;
 mod progress;
 mod record;
 mod report;
 mod run;
 mod script;
+#[path = "../support/servers.rs"]
+mod servers;
 mod shop;
 mod stack;
 mod table;
@@ -99,6 +125,7 @@ use tower::BoxError;
 
 use crate::args::{Command, Options};
 use crate::check::Promise;
+use crate::orders::stores::Stores;
 use crate::report::Report;
 use crate::script::{DEADLINE, Script};
 
@@ -124,25 +151,34 @@ fn finish(outcome: Result<ExitCode, BoxError>) -> ExitCode {
 /// One run of each storefront, and what came of it.
 fn compare(options: &Options) -> Result<ExitCode, BoxError> {
     let script = Script::lasting(options.length);
+    let url = options.store_url.clone().or_else(|| env::var("STORE_URL").ok());
+    let stores = Stores::open(options.store, url.as_deref())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let [naked, protected] = runtime.block_on(async {
+        stores.prepare().await?;
         let records = run::records();
         let (runs, ()) =
-            tokio::join!(run::both(&script, &records), progress::show(&script, &records));
+            tokio::join!(run::both(&script, &stores, &records), progress::show(&script, &records));
+        stores.clean_up().await?;
         runs
     })?;
     let reports = [&naked, &protected].map(|run| Report::new(&script, &run.notes));
-    let promises = check::promises(&script, &reports[0], &reports[1], &protected.metrics);
+    let mut promises = check::promises(&script, &reports[0], &reports[1], &protected.metrics);
+    promises.extend(orders::check::promises(&naked.orders, &protected.orders));
 
     let plot = plot::render(&script, &naked.notes, &protected.notes)?;
     let svg = options.svg.display();
     fs::write(&options.svg, plot).map_err(|error| format!("--svg {svg}: {error}"))?;
     if options.json {
-        let [naked, protected] = reports.map(|report| report.to_json());
-        say(&format!("{:#}\n", json!({ "naked": naked, "protected": protected })))?;
+        let [naked, protected] = [(&reports[0], &naked), (&reports[1], &protected)]
+            .map(|(report, run)| report.to_json(&run.orders));
+        let store = options.store.to_string();
+        say(&format!("{:#}\n", json!({ "store": store, "naked": naked, "protected": protected })))?;
         eprintln!("plot: {svg}");
     } else {
-        let table = table::render(&script, &reports[0], &reports[1], &promises)?;
+        let orders = [&naked.orders, &protected.orders];
+        let table =
+            table::render(&script, [&reports[0], &reports[1]], stores.kind, orders, &promises)?;
         say(&format!("{table}\nplot: {svg}\n"))?;
     }
     warn_of_lag(naked.notes.lag.max(protected.notes.lag));

@@ -1,8 +1,10 @@
 //! The plot: an SVG of what happened over time.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+use crate::orders::table::Row;
 use crate::record::{Notes, Outcome, Sample};
 use crate::report::share;
 use crate::script::{DEADLINE, Mood, Route, Script};
@@ -94,6 +96,11 @@ fn panels(bins: &Bins, naked: &Notes, protected: &Notes) -> Vec<Panel> {
             "calls",
             [naked, protected].map(|notes| bins.samples(notes, |sample| sample.in_line)),
         ),
+        as_high_as_needed(
+            "Orders that were placed again when they were sent again, up to then",
+            "orders",
+            [naked, protected].map(|notes| bins.repeated(&notes.rows)),
+        ),
     ]
 }
 
@@ -150,6 +157,16 @@ impl Bins {
     fn samples(&self, notes: &Notes, of: impl Fn(&Sample) -> usize) -> Series {
         let bins = self.gather(notes.samples.iter().map(|sample| (sample.at, of(sample))));
         bins.into_iter().map(|(sum, samples)| share(sum, samples)).collect()
+    }
+
+    /// How many rows there are beyond the first of their cart by the end of each stretch.
+    fn repeated(&self, rows: &[Row]) -> Series {
+        let mut rows = rows.to_vec();
+        rows.sort_by_key(|row| row.at);
+        let mut seen = HashSet::new();
+        let repeated: Vec<_> = rows.into_iter().filter(|row| !seen.insert(row.cart)).collect();
+        let ends = (1..=self.count()).map(|bin| self.width.mul_f64(bin as f64));
+        ends.map(|end| Some(repeated.partition_point(|row| row.at < end) as f64)).collect()
     }
 
     fn reached(&self, notes: &Notes) -> Series {

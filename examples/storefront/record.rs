@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::orders::table::Row;
 use crate::script::Route;
 
 /// What became of a call, as the load generator saw it.
@@ -54,6 +55,8 @@ pub(crate) struct Notes {
     pub(crate) calls: Vec<Call>,
     pub(crate) reached: Vec<Reached>,
     pub(crate) samples: Vec<Sample>,
+    /// Of the table of orders, at the end.
+    pub(crate) rows: Vec<Row>,
     /// The longest that the load generator was behind its schedule.
     pub(crate) lag: Duration,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::orders::report::OrderReport;
 use crate::record::{Call, Notes, Outcome, Sample};
 use crate::script::{Phase, Route, Script};
 
@@ -70,7 +71,7 @@ impl Report {
         Self { phases: phases.collect(), recovery, payments: line_recovery(script, &notes.samples) }
     }
 
-    pub(crate) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self, orders: &OrderReport) -> Value {
         let phases = self.phases.iter().map(|phase| {
             let routes = phase.routes.iter().map(RouteReport::to_json);
             let routes: Map<_, _> = Route::ALL.map(path).into_iter().zip(routes).collect();
@@ -82,6 +83,7 @@ impl Report {
             "phases": phases.collect::<Vec<_>>(),
             "recovery_s": recovery,
             "payments_recovery_s": self.payments.map(|time| rounded(time, 1.0)),
+            "orders": orders.to_json(),
         })
     }
 }
@@ -291,7 +293,7 @@ mod tests {
     #[test]
     fn the_document_has_every_phase_and_route() {
         let (script, notes) = notes(|_| false);
-        let document = Report::new(&script, &notes).to_json();
+        let document = Report::new(&script, &notes).to_json(&OrderReport::default());
         let phases = document["phases"].as_array().unwrap();
         assert_eq!(phases.len(), script.phases.len());
         for (phase, planned) in phases.iter().zip(&script.phases) {
@@ -314,5 +316,6 @@ mod tests {
         }
         assert_eq!(document["recovery_s"], json!({ "/checkout": 0.0, "/catalog": 0.0 }));
         assert_eq!(document["payments_recovery_s"], json!(0.0));
+        assert_eq!(document["orders"]["duplicate_rows"], 0);
     }
 }

@@ -49,9 +49,9 @@ pub(crate) struct Shop {
 impl Shop {
     pub(crate) async fn open(
         name: &'static str,
-        payments: Dependency,
-        catalog: Dependency,
+        [payments, catalog]: &[Dependency; 2],
         front: Front,
+        orders: MethodRouter,
         recorder: PrometheusHandle,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -60,11 +60,13 @@ impl Shop {
         let pool = workers.clone();
         let metrics = async move || scrape(&recorder, name, &pool);
         let at_work = from_fn_with_state(workers.clone(), on_a_worker);
-        let checkout = post(ask).with_state(payments).layer(at_work.clone());
-        let catalog = get(ask).with_state(catalog).layer(at_work);
+        let checkout = post(ask).with_state(payments.clone()).layer(at_work.clone());
+        let catalog = get(ask).with_state(catalog.clone()).layer(at_work);
         let app = Router::new()
             .route(Route::Checkout.path(), front(Route::Checkout, checkout))
             .route(Route::Catalog.path(), front(Route::Catalog, catalog))
+            // Of these no thread is kept busy: a handler that waits costs next to nothing.
+            .route("/orders", orders)
             // No worker: a scrape must not wait for one, nor for a limit.
             .route("/metrics", get(metrics));
         let server = tokio::spawn(axum::serve(listener, app).into_future());

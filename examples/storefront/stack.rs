@@ -1,6 +1,7 @@
-//! The calls to the services behind the storefront: plain, as people write them, and protected; and
-//! what protects the storefront itself.
+//! The calls to the services behind the storefront: plain, as people write them, and protected;
+//! what protects the storefront itself; and what has an order run once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,6 +10,7 @@ use buttress::adaptive_limit::AdaptiveLimitLayer;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::http::{RetryPolicy, Statuses, respond};
+use buttress::idempotency::{Concurrent, DynStore, IdempotencyLayer, Scope};
 use buttress::observe::MetricsObserver;
 use buttress::retry::{Backoff, Budget, RetryLayer};
 use buttress::timeout::{Deadline, FromRequest, TimeoutLayer};
@@ -21,6 +23,7 @@ use tokio::time::timeout;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 
+use crate::orders::desk::Customer;
 use crate::script::Route;
 use crate::shop::Outbound;
 
@@ -137,4 +140,39 @@ pub(crate) fn limited(route: Route, handler: MethodRouter) -> MethodRouter {
         .observe(metrics)
         .build();
     handler.layer(respond(ServiceBuilder::new().layer(limit).layer(timeout)))
+}
+
+/// How long the answer to an order is kept.
+pub(crate) const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Has an order run once, however often it is sent: the layer, by whose handle it can be waited for.
+pub(crate) fn idempotency(
+    records: Arc<dyn DynStore>,
+    namespace: &str,
+) -> IdempotencyLayer<Arc<dyn DynStore>> {
+    IdempotencyLayer::builder(records)
+        .name("orders")
+        .namespace(namespace)
+        // Two customers may have the same key: it is the one who is signed in who says whose it is.
+        .scope(|head| head.extensions.get().map(|Customer(name)| Scope::new(name)))
+        .require_key(true)
+        .retention(RETENTION)
+        // Who comes back while the order is in the making gets its answer, and not a refusal.
+        .on_concurrent(Concurrent::Wait { timeout: Duration::from_secs(2), max_waiters: 4 })
+        .observe(MetricsObserver::new())
+        .build()
+}
+
+/// Puts that before the handler of orders: within whoever signs customers in, since it has to know
+/// whose the key is, and outside of whatever limits the work, since an answer that is there already
+/// needs none.
+pub(crate) fn once(
+    idempotency: IdempotencyLayer<Arc<dyn DynStore>>,
+    handler: MethodRouter,
+) -> MethodRouter {
+    let limit = BulkheadLayer::builder(100).name("orders").build();
+    // Far beyond what an order takes: it ends what hangs.
+    let timeout = TimeoutLayer::builder(Duration::from_secs(5)).name("orders").build();
+    let limited = respond(ServiceBuilder::new().layer(limit).layer(timeout));
+    handler.layer(ServiceBuilder::new().layer(idempotency).layer(limited))
 }

@@ -4,6 +4,8 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use crate::check::Promise;
+use crate::orders::report::OrderReport;
+use crate::orders::stores::StoreKind;
 use crate::report::{Report, RouteReport};
 use crate::script::{DEADLINE, Route, Script};
 use crate::shop::WORKERS;
@@ -11,8 +13,9 @@ use crate::shop::WORKERS;
 /// Everything that is printed where no JSON is asked for.
 pub(crate) fn render(
     script: &Script,
-    naked: &Report,
-    protected: &Report,
+    [naked, protected]: [&Report; 2],
+    store: StoreKind,
+    orders: [&OrderReport; 2],
     promises: &[Promise],
 ) -> Result<String, fmt::Error> {
     let mut out = String::new();
@@ -36,6 +39,7 @@ pub(crate) fn render(
         "seconds from the end of the trouble until the line at payments was short for good"
     )?;
     writeln!(out, "  {:<9}  naked {naked:>5}   protected {protected:>5}", "payments")?;
+    order_figures(&mut out, store, orders)?;
     writeln!(out, "\npromises of the protected storefront")?;
     for promise in promises {
         let verdict = if promise.kept { "kept" } else { "BROKEN" };
@@ -80,6 +84,39 @@ fn refusals(out: &mut String, protected: &Report) -> fmt::Result {
             let reasons = reasons.collect::<Vec<_>>().join(", ");
             writeln!(out, "  {:<14} {:<9}  {reasons}", phase.phase.name, route.route.path())?;
         }
+    }
+    Ok(())
+}
+
+type Figure = fn(&OrderReport) -> usize;
+
+fn order_figures(
+    out: &mut String,
+    store: StoreKind,
+    [naked, protected]: [&OrderReport; 2],
+) -> fmt::Result {
+    let instances = match store.instances() {
+        1 => "one instance".to_owned(),
+        instances => format!("{instances} instances"),
+    };
+    writeln!(
+        out,
+        "\norders of {} customers, each with a key of its own, who lost {} connections on the way\n\
+         ({instances} of each storefront, records of the protected one: {store})",
+        protected.customers, protected.cuts,
+    )?;
+    let figures: [(&str, Figure); 8] = [
+        ("keys that a handler began", |orders| orders.begun),
+        ("... with one row in the table", |orders| orders.once),
+        ("... with more", |orders| orders.more),
+        ("... with none", |orders| orders.none),
+        ("rows beyond the first of their key", |orders| orders.duplicates),
+        ("answers that were given before", |orders| orders.replays),
+        ("customers with two answers that differ", |orders| orders.differ),
+        ("customers who came back for nothing", |orders| orders.unserved),
+    ];
+    for (what, of) in figures {
+        writeln!(out, "  {what:<39}  naked {:>5}   protected {:>5}", of(naked), of(protected))?;
     }
     Ok(())
 }

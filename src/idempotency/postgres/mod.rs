@@ -151,13 +151,15 @@ impl PostgresStore {
         }
     }
 
-    async fn within<T>(
+    fn within<T>(
         &self,
-        operation: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
+        operation: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send {
         let timeout = self.config.timeout;
-        let in_time = tokio::time::timeout(timeout, operation).await;
-        in_time.unwrap_or(Err(StoreError::Timeout(timeout)))
+        // Boxed: without optimisation the futures of a transaction, each copied into the next, take
+        // more stack in a request's task than tokio's workers have.
+        let in_time = tokio::time::timeout(timeout, Box::pin(operation));
+        async move { in_time.await.unwrap_or(Err(StoreError::Timeout(timeout))) }
     }
 
     async fn claim(&self, request: &BeginRequest) -> Result<Begin, StoreError> {
