@@ -47,8 +47,3 @@ pub use policy::OutcomePolicy;
 pub use problem::Problem;
 pub use service::Idempotency;
 pub use settings::{AlreadyRecorded, KeyScope, OnUnstorable};
-
-#[cfg(test)]
-fn hex(fingerprint: crate::idempotency::Fingerprint) -> String {
-    fingerprint.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
-}
