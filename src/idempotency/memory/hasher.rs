@@ -61,7 +61,8 @@ mod tests {
             };
             for shift in [0, 8, 40, 57] {
                 let mut seen = [0; 16];
-                (0..=255).for_each(|byte| seen[(hash(byte) >> shift) as usize % 16] += 1);
+                (0..=255)
+                    .for_each(|byte| seen[usize::try_from(hash(byte) >> shift & 15).unwrap()] += 1);
                 let most = seen.iter().max().unwrap();
                 assert!(*most <= 40, "byte {place}, bits from {shift}: {seen:?}");
             }

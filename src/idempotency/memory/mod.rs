@@ -98,7 +98,7 @@ impl MemoryStore {
         self.shards.room().bytes()
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
     fn nobody_waits(&self) -> bool {
         self.shards.nobody_waits()
     }

@@ -133,7 +133,7 @@ impl Shards {
         oldest.is_some()
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
     pub(super) fn nobody_waits(&self) -> bool {
         (0..SHARDS).all(|shard| self.at(shard, |table, _| table.waiters().is_empty()))
     }

@@ -49,7 +49,7 @@ impl Waiters {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

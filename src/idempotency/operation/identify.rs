@@ -123,10 +123,7 @@ impl fmt::Debug for OpIdentity {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
+    use crate::idempotency::identity::hex;
 
     // Worked out with Python's hashlib and hmac over the recipes as they are written down.
     #[test]

@@ -120,7 +120,7 @@ async fn memory_stays_that_of_what_is_alive() {
     for number in 0..10 {
         round(number * KEYS).await;
     }
-    let (_, grown) = grown(async {
+    let ((), grown) = grown(async {
         for number in 10..20 {
             round(number * KEYS).await;
         }

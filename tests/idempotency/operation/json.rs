@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use buttress::idempotency::{
-    Disposition, Fingerprint, JsonCodec, MemoryStore, OpIdentity, OperationError, OperationLayer,
-    OutcomeCodec, Scope,
+    Disposition, Fingerprint, Idempotent, JsonCodec, MemoryStore, OpIdentity, OperationError,
+    OperationLayer, OutcomeCodec, Scope,
 };
 use bytes::Bytes;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -70,7 +70,7 @@ async fn a_replay_is_equal_to_the_answer() {
         }));
         for _ in 0..2 {
             let answer = service.ready().await.unwrap().call("tea").await;
-            let answer = answer.map(|answer| answer.into_inner()).map_err(|error| match error {
+            let answer = answer.map(Idempotent::into_inner).map_err(|error| match error {
                 OperationError::Inner(error) => error,
                 other => panic!("{other:?}"),
             });

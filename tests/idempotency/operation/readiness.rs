@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use buttress::idempotency::OperationError;
+use buttress::idempotency::{Idempotent, OperationError};
 use futures::future::join_all;
 use tower::buffer::BufferLayer;
 use tower::limit::ConcurrencyLimitLayer;
@@ -63,7 +63,7 @@ async fn it_works_behind_a_buffer_and_around_a_limit_of_one() {
     let keys = ["a", "b", "c", "a"];
     let answers = join_all(keys.map(|key| send(&service, order(key)))).await;
     let mut answers: Vec<_> =
-        answers.into_iter().map(|answer| answer.map(|a| a.into_inner())).collect();
+        answers.into_iter().map(|answer| answer.map(Idempotent::into_inner)).collect();
     let repeated = answers.pop().unwrap().unwrap_err();
     let repeated = repeated.downcast_ref::<OperationError<super::Failure>>();
     assert!(matches!(repeated, Some(OperationError::InProgress { .. })), "{repeated:?}");

@@ -33,10 +33,10 @@ impl Trouble {
     }
 
     fn answers(&self) -> Result<(), StoreError> {
-        match self.state.away.load(Ordering::SeqCst) {
-            true => Err(StoreError::Unavailable("it is away".into())),
-            false => Ok(()),
+        if self.state.away.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("it is away".into()));
         }
+        Ok(())
     }
 }
 
