@@ -2,6 +2,7 @@
 
 mod client;
 mod contract;
+mod http;
 mod keys;
 mod memory;
 mod operation;
@@ -9,3 +10,4 @@ mod postgres;
 mod redis;
 mod store_faults;
 mod support;
+mod wire;
