@@ -7,7 +7,7 @@ use buttress::http::Statuses;
 use buttress::idempotency::{Concurrent, IdempotencyLayer, OnStoreError, Scope};
 use buttress::observe::IdempotencyResult as Done;
 use buttress::observe::{MetricsObserver, TracingObserver};
-use buttress::{Class, Classify, Reason, Rejected};
+use buttress::{Class, Classify, Rejected};
 use bytes::Bytes;
 use http::{Request, Response};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -300,5 +300,4 @@ async fn a_panic_leaves_the_gauges_at_nothing() {
     panic_of(call(&service, post("k", ""))).await;
     settle().await;
     assert_eq!((told.gauges(), layer.handle().in_flight()), ((0, 0), 0));
-    let _ = Reason::Overloaded;
 }
