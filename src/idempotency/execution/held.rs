@@ -25,6 +25,7 @@ pub(super) struct Marks {
     effects: AtomicBool,
     recording: AtomicBool,
     fenced: AtomicBool,
+    sent: AtomicBool,
     pub(super) lost: CancellationToken,
 }
 
@@ -39,6 +40,15 @@ impl Marks {
     #[allow(dead_code, reason = "of the stores that have transactions")]
     pub(super) fn recording_began(&self) {
         self.recording.store(true, Ordering::Release);
+    }
+
+    /// The handler gets its turn.
+    pub(super) fn is_sent(&self) {
+        self.sent.store(true, Ordering::Release);
+    }
+
+    pub(super) fn was_sent(&self) -> bool {
+        self.sent.load(Ordering::Acquire)
     }
 
     pub(super) fn is_first_to_be_fenced(&self) -> bool {

@@ -48,6 +48,7 @@ impl<St: Store> Execution<St> {
 
     /// Drives the handler to its end, and renews the claim meanwhile.
     pub(crate) async fn drive<F: Future>(&self, work: F) -> F::Output {
+        self.held.marks.is_sent();
         beside(work, heartbeat(&self.held)).await
     }
 
@@ -127,9 +128,9 @@ impl<St: Store> Drop for Execution<St> {
             return;
         }
         let held = self.held.clone();
-        // Panics of the handler are caught further in. This is one of what judges and encodes its
-        // outcome, so it has run.
-        let how = if thread::panicking() {
+        // Panics of the handler are caught further in. After it has run, this is one of what judges
+        // and encodes its outcome.
+        let how = if thread::panicking() && self.held.marks.was_sent() {
             Abandon::Indeterminate
         } else {
             self.held.marks.after_failure()

@@ -40,6 +40,7 @@ fn frames(frames: Vec<Result<Frame<Bytes>, io::Error>>) -> Stream {
     UnsyncBoxBody::new(StreamBody::new(futures::stream::iter(frames)))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as a stream has them")]
 fn data(text: &'static str) -> Result<Frame<Bytes>, io::Error> {
     Ok(Frame::data(Bytes::from_static(text.as_bytes())))
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use buttress::idempotency::{Body, Concurrent, OnCancel, RecordState};
+use buttress::observe::IdempotencyResult as Done;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Request, Response};
@@ -33,8 +34,10 @@ async fn a_handler_whose_caller_leaves_runs_to_its_end_and_is_replayed() {
     let drained = layer.handle().drain(60 * S).await;
     assert_eq!((drained.running, runs.ended(), layer.handle().in_flight()), (0, 1, 0));
     call(&service, post("k", "")).await.is_replayed(201, "run 1");
-    use buttress::observe::IdempotencyResult::{DetachedFinish, Executed, InProgress, Replayed};
-    assert_eq!(told.results(), [InProgress, Executed, DetachedFinish, Replayed]);
+    assert_eq!(
+        told.results(),
+        [Done::InProgress, Done::Executed, Done::DetachedFinish, Done::Replayed]
+    );
     assert_eq!(told.gauges(), (0, 0));
 }
 
@@ -136,8 +139,7 @@ async fn a_caller_that_leaves_before_the_handler_has_started_takes_its_claim_alo
         // At once: whoever comes next need not wait for a service that is not ready.
         assert_eq!(state(&store).await, None, "{on_cancel:?}");
         assert_eq!((layer.handle().in_flight(), gate.called(), told.gauges()), (0, 0, (0, 0)));
-        use buttress::observe::IdempotencyResult::Released;
-        assert_eq!(told.results(), [Released], "it has not run to its end");
+        assert_eq!(told.results(), [Done::Released], "it has not run to its end");
         gate.open();
         let Ok(response) = service.oneshot(post("k", "")).await;
         Answer::of(response).await.is_own(201, "run 1");

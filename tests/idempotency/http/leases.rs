@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use buttress::idempotency::{LeaseExpiry, RecordState, Store};
+use buttress::observe::IdempotencyResult as Done;
 use tokio::sync::Notify;
 
 use super::{
-    LEASE, Memory, Runs, S, Shop, Told, answer, begin, call, memory, post, record, settle, shop,
-    slow, state, unscoped,
+    LEASE, MS, Memory, Runs, S, Shop, Told, answer, begin, call, memory, post, record, settle,
+    shop, slow, state, unscoped,
 };
 use crate::support::faulty::{Fault, Op};
 
@@ -19,9 +20,9 @@ async fn a_record_lasts_for_the_retention_counted_from_its_completion() {
     let (store, runs) = (memory(), Runs::default());
     let service = slow(&unscoped(&store).build(), &runs, 100 * S);
     call(&service, post("k", "")).await.is_own(201, "run 1");
-    tokio::time::sleep(DAY - Duration::from_nanos(1_000_000)).await;
+    tokio::time::sleep(DAY.saturating_sub(MS)).await;
     call(&service, post("k", "")).await.is_replayed(201, "run 1");
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    tokio::time::sleep(MS).await;
     call(&service, post("k", "other")).await.is_own(201, "run 2");
 }
 
@@ -149,15 +150,14 @@ async fn the_next_request_takes_over_with_a_greater_fence() {
     let before = record(&shop.store).await.unwrap();
     shop.store.always(Op::Renew, Fault::Hangs);
     // To the instant.
-    tokio::time::sleep(LEASE - Duration::from_millis(1)).await;
+    tokio::time::sleep(LEASE.saturating_sub(MS)).await;
     shop.again().await.is_refused(409, "in_progress");
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    tokio::time::sleep(MS).await;
     shop.again().await.is_own(201, "attempt 2");
     let after = record(&shop.store).await.unwrap();
     assert!(after.fence > before.fence);
     assert_eq!((before.attempt, after.attempt), (1, 2));
-    use buttress::observe::IdempotencyResult::Takeover;
-    assert_eq!(shop.told.results().iter().filter(|result| **result == Takeover).count(), 1);
+    assert_eq!(shop.told.results().iter().filter(|result| **result == Done::Takeover).count(), 1);
     drop(zombie);
 }
 
@@ -200,8 +200,7 @@ async fn a_zombie_answers_with_what_everybody_else_gets() {
     shop.wake.notify_one();
     zombie.await.is_replayed(201, "attempt 2");
     shop.again().await.is_replayed(201, "attempt 2");
-    use buttress::observe::IdempotencyResult::Fenced;
-    let fenced = shop.told.results().iter().filter(|result| **result == Fenced).count();
+    let fenced = shop.told.results().iter().filter(|result| **result == Done::Fenced).count();
     assert_eq!((fenced, shop.told.gauges()), (1, (0, 0)), "counted once");
 }
 
@@ -257,8 +256,7 @@ async fn a_handler_is_told_that_it_was_taken_over() {
     store.forget(&store.last_key()).await.unwrap();
     call(&service, post("k", "")).await.is_own(201, "taken over");
     first.await.is_own(500, "stopped");
-    use buttress::observe::IdempotencyResult::Fenced;
-    let fenced = told.results().iter().filter(|result| **result == Fenced).count();
+    let fenced = told.results().iter().filter(|result| **result == Done::Fenced).count();
     assert_eq!(fenced, 1, "however often it is found");
     // What it let go of was not its own any more.
     call(&service, post("k", "")).await.is_replayed(201, "taken over");
