@@ -15,3 +15,4 @@ mod postgres;
 mod redis;
 mod store_faults;
 mod support;
+mod wire;

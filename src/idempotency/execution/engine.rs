@@ -93,29 +93,30 @@ impl<St: Store> Engine<St> {
         F: Future<Output = Result<T, Panic>> + Send + 'static,
     {
         let tracked = self.tracker.enter()?;
-        let (caller, answer) = task::caller();
+        let (caller, running) = task::caller(self.config.on_cancel);
         let caller = Arc::new(caller);
         let work = work(caller.clone());
         let engine = self.clone();
-        let task = tokio::spawn(in_current_span(async move {
+        tokio::spawn(in_current_span(async move {
             // Also those of the users' closures outside of the handler.
             let answer = caught(work).await.and_then(|answer| answer);
             let caller = Arc::into_inner(caller);
             // Before the caller hears of it, so that whoever has its answer finds the layer idle.
             drop(tracked);
-            if !caller.is_some_and(|caller| caller.answer(answer)) {
+            if caller.is_some_and(|caller| caller.answer(answer)) {
                 engine.note(IdempotencyResult::DetachedFinish);
             }
         }));
-        Some(Running::new(answer, task, self.config.on_cancel))
+        Some(running)
     }
 
     /// Asks the store for the right to run, and waits for another that runs where that is the rule.
-    pub(crate) async fn open(
+    pub(crate) async fn open<T>(
         self: &Arc<Self>,
         key: RecordKey,
         fingerprint: Fingerprint,
         reserve_bytes: usize,
+        caller: &Caller<T>,
     ) -> Opening<St> {
         let config = &self.config;
         let owner = OwnerId::random();
@@ -130,7 +131,7 @@ impl<St: Store> Engine<St> {
             (&begun, config.on_concurrent)
             && let Some(place) = self.waiters.enter(key, max_waiters)
         {
-            return self.wait(place, request, timeout).await;
+            return self.wait(place, request, timeout, caller).await;
         }
         self.opened(begun, request, Stage::Arriving, Duration::ZERO)
     }
@@ -165,7 +166,10 @@ impl<St: Store> Engine<St> {
             Err(StoreError::Full) => (Done::StoreError, Reason::StoreFull),
             Err(error) if error.is_transient() => {
                 self.give_back(request);
-                if self.config.on_store_error == OnStoreError::FailOpen {
+                // Who has waited knows that another runs.
+                let is_open = self.config.on_store_error == OnStoreError::FailOpen;
+                if is_open && stage == Stage::Arriving {
+                    self.note(Done::StoreError);
                     self.emitter.emit(stage, EventKind::Idempotency(Done::Bypass));
                     return Opening::Unprotected;
                 }

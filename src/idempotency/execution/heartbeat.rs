@@ -7,7 +7,6 @@ use std::task::Poll;
 use crate::idempotency::execution::engine::SETTLING;
 use crate::idempotency::execution::held::Held;
 use crate::idempotency::store::{Fenced, Store};
-use crate::observe::IdempotencyResult;
 use crate::time;
 
 /// Drives both, and ends with `work`.
@@ -32,6 +31,10 @@ pub(super) async fn beside<W: Future>(work: W, beat: impl Future<Output = ()>) -
 pub(super) async fn heartbeat<St: Store>(held: &Held<St>) {
     let engine = &held.engine;
     let config = &engine.config;
+    // While the body of the answer is read, it goes on as it was.
+    if held.marks.lost.is_cancelled() {
+        return;
+    }
     let until = time::later(time::now(), config.max_execution);
     let mut wait = config.lease / 3;
     loop {
@@ -54,10 +57,7 @@ pub(super) async fn heartbeat<St: Store>(held: &Held<St>) {
             Ok(Fenced::Applied) => config.lease / 3,
             // Its own record, completed in the handler's transaction.
             Ok(Fenced::Lost) if held.marks.is_recording() => return,
-            Ok(Fenced::Lost) => {
-                engine.note(IdempotencyResult::Fenced);
-                return held.marks.lost.cancel();
-            }
+            Ok(Fenced::Lost) => return held.fenced(),
             Err(_) => SETTLING.min(config.lease / 3),
         };
     }

@@ -24,6 +24,8 @@ pub(super) struct Held<St> {
 pub(super) struct Marks {
     effects: AtomicBool,
     recording: AtomicBool,
+    fenced: AtomicBool,
+    sent: AtomicBool,
     pub(super) lost: CancellationToken,
 }
 
@@ -40,13 +42,31 @@ impl Marks {
         self.recording.store(true, Ordering::Release);
     }
 
+    /// The handler gets its turn.
+    pub(super) fn is_sent(&self) {
+        self.sent.store(true, Ordering::Release);
+    }
+
+    pub(super) fn was_sent(&self) -> bool {
+        self.sent.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_first_to_be_fenced(&self) -> bool {
+        !self.fenced.swap(true, Ordering::AcqRel)
+    }
+
     pub(super) fn is_recording(&self) -> bool {
         self.recording.load(Ordering::Acquire)
     }
 
     /// What a failure means for the record: after its effects have begun, nobody runs it again.
     pub(super) fn after_failure(&self) -> Abandon {
-        if self.effects.load(Ordering::Acquire) { Abandon::Indeterminate } else { Abandon::Release }
+        let effects = self.effects.load(Ordering::Acquire);
+        if effects && !cfg!(mutant = "barrier-ignored") {
+            Abandon::Indeterminate
+        } else {
+            Abandon::Release
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! with [`Execution::drive`], which renews the lease meanwhile, and ends it in one of three ways:
 //! [`Execution::complete`], [`Execution::release`] or [`Execution::give_up`].
 
+mod call;
 mod canonical;
 mod config;
 mod context;
@@ -19,6 +20,7 @@ mod setters;
 mod task;
 mod waiting;
 
+pub(crate) use call::Called;
 pub(crate) use engine::{Engine, Opening, Refusal};
 pub(crate) use panics::{Panic, caught};
 pub(crate) use run::{Execution, Kept};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::thread;
 
 use crate::classify::Class;
 use crate::idempotency::Claim;
@@ -47,6 +48,7 @@ impl<St: Store> Execution<St> {
 
     /// Drives the handler to its end, and renews the claim meanwhile.
     pub(crate) async fn drive<F: Future>(&self, work: F) -> F::Output {
+        self.held.marks.is_sent();
         beside(work, heartbeat(&self.held)).await
     }
 
@@ -60,18 +62,19 @@ impl<St: Store> Execution<St> {
     }
 
     /// Keeps the outcome as the answer to every request with this key.
-    pub(crate) async fn complete(mut self, outcome: StoredOutcome, class: Class) -> Kept {
+    pub(crate) async fn complete(mut self, mut outcome: StoredOutcome, class: Class) -> Kept {
         let (held, engine) = (self.held.clone(), &self.held.engine);
         let since = engine.since();
-        let completed = held.complete(outcome.clone()).await;
+        let completed = held.complete(&mut outcome).await;
         engine.called(StoreCall::Complete, since);
         let kept = match completed {
             Ok(Fenced::Applied) => {
                 engine.note(of(&outcome));
                 Kept::Own
             }
+            Ok(Fenced::Lost) if cfg!(mutant = "lost-claim-answers-itself") => Kept::Own,
             Ok(Fenced::Lost) => {
-                engine.note(IdempotencyResult::Fenced);
+                held.fenced();
                 held.canonical(outcome).await
             }
             Err(_) => {
@@ -113,7 +116,7 @@ impl<St: Store> Execution<St> {
 }
 
 /// What the store has been told, in the words of the observers.
-fn of(outcome: &StoredOutcome) -> IdempotencyResult {
+pub(super) fn of(outcome: &StoredOutcome) -> IdempotencyResult {
     match outcome.payload {
         Some(_) => IdempotencyResult::Executed,
         None => IdempotencyResult::Tombstone,
@@ -122,43 +125,58 @@ fn of(outcome: &StoredOutcome) -> IdempotencyResult {
 
 impl<St: Store> Drop for Execution<St> {
     fn drop(&mut self) {
-        if !self.open {
+        if !self.open || cfg!(mutant = "dropped-execution-keeps-its-claim") {
             return;
         }
         let held = self.held.clone();
+        // Panics of the handler are caught further in. After it has run, this is one of what judges
+        // and encodes its outcome.
+        let how = if thread::panicking() && self.held.marks.was_sent() {
+            Abandon::Indeterminate
+        } else {
+            self.held.marks.after_failure()
+        };
         held.engine.emitter.emit(Stage::InFlight, EventKind::Abandoned);
-        self.held.engine.in_background(async move |_| {
-            held.abandon(held.marks.after_failure()).await;
-        });
+        self.held.engine.in_background(async move |_| held.abandon(how).await);
     }
 }
 
 impl<St: Store> Held<St> {
-    /// Once, and a second time as a tombstone where the answer is more than the store takes.
-    async fn complete(&self, outcome: StoredOutcome) -> Result<Fenced, StoreError> {
-        let (engine, tag) = (&self.engine, outcome.tag);
+    /// Once, and a second time as a tombstone where the answer is more than the store takes: the
+    /// outcome is what was kept.
+    pub(super) async fn complete(&self, outcome: &mut StoredOutcome) -> Result<Fenced, StoreError> {
+        let engine = &self.engine;
         let retention = engine.config.retention;
         let complete =
             |outcome| engine.bounded(engine.store.complete(&self.claim, outcome, retention));
-        match complete(outcome).await {
+        match complete(outcome.clone()).await {
             Err(StoreError::TooLarge { .. } | StoreError::Full) => {
-                complete(StoredOutcome::tombstone(tag)).await
+                *outcome = StoredOutcome::tombstone(outcome.tag);
+                complete(outcome.clone()).await
             }
             completed => completed,
         }
     }
 
+    /// The claim is found to be lost: told once, however often that is found.
+    pub(super) fn fenced(&self) {
+        if self.marks.is_first_to_be_fenced() {
+            self.engine.note(IdempotencyResult::Fenced);
+        }
+        self.marks.lost.cancel();
+    }
+
     /// The caller has its answer. The record gets it as soon as the store answers, unless somebody
     /// has taken over by then.
-    fn complete_later(self: Arc<Self>, outcome: StoredOutcome) {
+    pub(super) fn complete_later(self: Arc<Self>, mut outcome: StoredOutcome) {
         let until = time::later(time::now(), self.engine.config.max_execution);
         let held = self.clone();
         self.engine.in_background(async move |engine| {
             while time::now() < until {
                 engine.pause(SETTLING.min(engine.config.lease / 3)).await;
-                match held.complete(outcome.clone()).await {
+                match held.complete(&mut outcome).await {
                     Ok(Fenced::Applied) => return engine.note(of(&outcome)),
-                    Ok(Fenced::Lost) => return engine.note(IdempotencyResult::Fenced),
+                    Ok(Fenced::Lost) => return held.fenced(),
                     // A store may still take what is short.
                     Err(_) => {
                         let lease = engine.config.lease;
@@ -174,11 +192,11 @@ impl<St: Store> Held<St> {
     async fn abandon(self: &Arc<Self>, how: Abandon) {
         let engine = &self.engine;
         let abandoned = engine.bounded(engine.store.abandon(&self.claim, how)).await;
-        engine.note(match (&abandoned, how) {
-            (Ok(Fenced::Lost), _) => IdempotencyResult::Fenced,
-            (_, Abandon::Release) => IdempotencyResult::Released,
-            (_, Abandon::Indeterminate) => IdempotencyResult::Indeterminate,
-        });
+        match (&abandoned, how) {
+            (Ok(Fenced::Lost), _) => self.fenced(),
+            (_, Abandon::Release) => engine.note(IdempotencyResult::Released),
+            (_, Abandon::Indeterminate) => engine.note(IdempotencyResult::Indeterminate),
+        }
         if abandoned.is_ok() {
             return;
         }

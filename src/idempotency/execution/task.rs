@@ -1,16 +1,16 @@
 //! Tasks that their callers may leave, and those who wait for their ends.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::sync::{Notify, oneshot};
-use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::idempotency::execution::OnCancel;
 use crate::idempotency::execution::panics::Panic;
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 
 /// Counts the tasks of one layer.
 #[derive(Debug)]
@@ -81,42 +81,50 @@ impl Drop for Tracked {
 
 /// The task's view of who waits for it.
 #[derive(Debug)]
-pub(crate) struct Caller<T>(oneshot::Sender<Result<T, Panic>>);
+pub(crate) struct Caller<T> {
+    answer: oneshot::Sender<Result<T, Panic>>,
+    left: CancellationToken,
+    pub(super) on_cancel: OnCancel,
+    ran: AtomicBool,
+}
 
 impl<T> Caller<T> {
-    /// Whether nobody waits any more.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.0.is_closed()
+    /// What comes of `work`; `None` if the caller has left before.
+    pub(super) async fn while_there<F: Future>(&self, work: F) -> Option<F::Output> {
+        let mut left = pin!(self.left.cancelled());
+        let mut work = pin!(work);
+        poll_fn(|cx| match left.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => work.as_mut().poll(cx).map(Some),
+        })
+        .await
     }
 
-    /// Hands the answer over, and says whether there was somebody to take it.
+    /// The request is sent.
+    pub(super) fn runs(&self) {
+        self.ran.store(true, Ordering::Release);
+    }
+
+    /// Hands the answer over. Whether its request has run to its end for nobody.
     pub(super) fn answer(self, answer: Result<T, Panic>) -> bool {
-        self.0.send(answer).is_ok()
+        self.answer.send(answer).is_err() && self.ran.load(Ordering::Acquire)
     }
 }
 
-/// A caller and the place where it waits.
-pub(super) fn caller<T>() -> (Caller<T>, oneshot::Receiver<Result<T, Panic>>) {
+/// A caller, and its own view of the task.
+pub(super) fn caller<T>(on_cancel: OnCancel) -> (Caller<T>, Running<T>) {
     let (sender, receiver) = oneshot::channel();
-    (Caller(sender), receiver)
+    let left = CancellationToken::new();
+    let running = Running { _left: left.clone().drop_guard(), answer: receiver };
+    (Caller { answer: sender, left, on_cancel, ran: AtomicBool::new(false) }, running)
 }
 
 /// The caller's view of its task. Resumes the panic of the handler.
 #[derive(Debug)]
 pub(crate) struct Running<T> {
+    /// Dropped with this, it tells the task.
+    _left: DropGuard,
     answer: oneshot::Receiver<Result<T, Panic>>,
-    task: JoinHandle<()>,
-    on_cancel: OnCancel,
-}
-
-impl<T> Running<T> {
-    pub(super) fn new(
-        answer: oneshot::Receiver<Result<T, Panic>>,
-        task: JoinHandle<()>,
-        on_cancel: OnCancel,
-    ) -> Self {
-        Self { answer, task, on_cancel }
-    }
 }
 
 impl<T> Future for Running<T> {
@@ -129,14 +137,5 @@ impl<T> Future for Running<T> {
             Ok(Err(panic)) => panic.resume(),
             Err(_ended) => None,
         })
-    }
-}
-
-impl<T> Drop for Running<T> {
-    fn drop(&mut self) {
-        if self.on_cancel == OnCancel::Release {
-            // Of no effect on one that has ended.
-            self.task.abort();
-        }
     }
 }

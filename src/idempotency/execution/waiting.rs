@@ -9,9 +9,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::idempotency::RecordKey;
+use crate::idempotency::execution::Caller;
 use crate::idempotency::execution::engine::{Engine, Opening};
 use crate::idempotency::store::{Begin, BeginRequest, Store};
 use crate::observe::{Emitter, EventKind, Stage};
+use crate::rejected::Reason;
 use crate::sync::{Mutex, lock};
 use crate::time;
 
@@ -64,11 +66,12 @@ impl Drop for Queued<'_> {
 impl<St: Store> Engine<St> {
     /// Asks again whenever the record may have changed, until it is no longer in progress or the
     /// time is over. Where several wait, the store lets one of them run.
-    pub(super) async fn wait(
+    pub(super) async fn wait<T>(
         self: &Arc<Self>,
         place: Waiter,
         request: BeginRequest,
         at_most: Duration,
+        caller: &Caller<T>,
     ) -> Opening<St> {
         let since = time::now();
         let until = time::later(since, at_most);
@@ -85,7 +88,11 @@ impl<St: Store> Engine<St> {
                     if !heard {
                         // A lease that lapses changes nothing that a store would tell of.
                         let wait = left.min(lease_remaining.max(SHORTEST));
-                        let _ = tokio::time::timeout(wait, changed).await;
+                        let change = tokio::time::timeout(wait, changed);
+                        if caller.while_there(change).await.is_none() {
+                            // For nobody.
+                            return Opening::Refused(self.refusal(Reason::InProgress));
+                        }
                     }
                 }
                 begun => break begun,

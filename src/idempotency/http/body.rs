@@ -43,8 +43,12 @@ impl<B: http_body::Body> Body<B> {
     }
 
     /// What was read of a body, and the rest as it comes.
-    pub(super) fn prefixed(frames: VecDeque<Bytes>, rest: Pin<Box<B>>) -> Self {
-        Self { frames, then: None, rest: None, pinned: Some(rest) }
+    pub(super) fn prefixed(
+        frames: VecDeque<Bytes>,
+        trailers: Option<HeaderMap>,
+        rest: Pin<Box<B>>,
+    ) -> Self {
+        Self { frames, then: trailers.map(Then::Trailers), rest: None, pinned: Some(rest) }
     }
 
     /// What was read of a body before it failed.
@@ -94,9 +98,10 @@ where
         let kept: u64 = self.frames.iter().map(|data| data.len() as u64).sum();
         let rest = match (self.rest(), &self.then) {
             (Some(rest), _) => rest.size_hint(),
-            // It ends short of what it was to be.
-            (None, Some(Then::Error(_))) => SizeHint::new(),
-            (None, _) => SizeHint::with_exact(0),
+            // It ends short of what it was to be; or has trailers, which a server of HTTP/1.1
+            // sends only after a body of no declared length.
+            (None, Some(_)) => SizeHint::new(),
+            (None, None) => SizeHint::with_exact(0),
         };
         let mut sum = SizeHint::new();
         sum.set_lower(rest.lower().saturating_add(kept));

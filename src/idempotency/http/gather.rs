@@ -17,7 +17,7 @@ pin_project! {
         pub(super) body: B,
         pub(super) frames: VecDeque<Bytes>,
         length: usize,
-        trailers: Option<HeaderMap>,
+        pub(super) trailers: Option<HeaderMap>,
         most: usize,
     }
 }
@@ -58,6 +58,8 @@ where
                 Some(Ok(frame)) => frame,
             };
             match frame.into_data() {
+                // However many of these there are, they take no room.
+                Ok(data) if data.is_empty() => {}
                 Ok(data) => {
                     *this.length = this.length.saturating_add(data.len());
                     this.frames.push_back(data);

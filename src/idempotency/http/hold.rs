@@ -47,7 +47,7 @@ where
     };
     match end {
         End::Whole { data, trailers } => Hold::Whole { data, trailers },
-        End::Limit => Hold::Unstorable(Body::prefixed(gather.frames, gather.body)),
+        End::Limit => Hold::Unstorable(Body::prefixed(gather.frames, gather.trailers, gather.body)),
         End::Broken(error) => Hold::Unstorable(Body::broken(gather.frames, error)),
     }
 }

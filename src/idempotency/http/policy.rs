@@ -95,15 +95,11 @@ impl OutcomePolicy {
 
     /// Of an answer.
     pub(super) fn judge(&self, status: StatusCode, headers: &HeaderMap) -> Disposition {
-        let disposition = match &self.rule {
+        match &self.rule {
             Rule::RetryServerErrors if is_final(status) => Disposition::Store,
             Rule::RetryServerErrors => Disposition::Release,
             Rule::StoreEverything => Disposition::Store,
             Rule::Custom(policy) => policy(status, headers),
-        };
-        match disposition {
-            Disposition::Store if status.is_informational() => Disposition::Tombstone,
-            disposition => disposition,
         }
     }
 

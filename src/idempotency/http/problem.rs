@@ -119,7 +119,7 @@ impl Problem {
                 "The first request with this idempotency key has run, and its answer was not kept. It is not run again."
             }
             Reason::StoreUnavailable | Reason::StoreFull => {
-                "The request was not run. Repeat it later, with the same key."
+                "Repeat the request later, with the same key."
             }
             _ => "The request was not run. Repeat it later.",
         }

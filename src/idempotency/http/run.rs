@@ -1,16 +1,17 @@
 //! The task of one protected request: claim, handler, record.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use tower_service::Service;
 
 use crate::classify::{Class, Classify};
 use crate::http::Statuses;
-use crate::idempotency::execution::{Caller, Execution, Kept, Opening, Panic, Refusal, caught};
+use crate::idempotency::execution::{
+    Called, Caller, Execution, Kept, Opening, Panic, Refusal, caught,
+};
 use crate::idempotency::http::headers::REPLAYED;
 use crate::idempotency::http::hold::{Hold, hold};
 use crate::idempotency::http::payload::Payload;
@@ -44,39 +45,44 @@ impl<St: Store> Run<St> {
         RB: http_body::Body<Data = Bytes>,
         OB: http_body::Body<Data = Bytes>,
     {
-        let reserve = self.shared.settings.hold.bytes;
-        let execution = match self.shared.engine.open(self.key, self.fingerprint, reserve).await {
+        let Shared { engine, settings, .. } = &*self.shared;
+        let reserve = settings.hold.bytes;
+        let execution = match engine.open(self.key, self.fingerprint, reserve, &caller).await {
             Opening::Run(execution) => execution,
             Opening::Ended(outcome, stage) => return Ok(Ok(self.replay(&outcome, stage))),
-            Opening::Refused(refusal) => {
-                return Ok(Ok(self.shared.refused(refusal, self.protocol)));
-            }
+            Opening::Refused(refusal) => return Ok(Ok(self.refused(refusal))),
             Opening::Unprotected => {
-                let outcome = caught(oneshot(&mut inner, request, || false)).await?;
-                return Ok(outcome.map(|response| {
-                    let response = response.expect("nobody asks whether the caller is there");
-                    response.map(Body::passing)
-                }));
+                return match caught(caller.call(&mut inner, request)).await? {
+                    Called::Ran(outcome) => Ok(outcome.map(|response| own(response))),
+                    Called::NotReady(error) => Ok(Err(error)),
+                    Called::Left | Called::Dropped => Ok(Ok(self.for_nobody())),
+                };
             }
         };
-        let filter = self.shared.settings.replay_headers.clone();
+        let filter = settings.replay_headers.clone();
         request.extensions_mut().insert(execution.context().with(filter));
-        let handler = oneshot(&mut inner, request, || caller.is_gone());
-        match execution.drive(caught(handler)).await {
-            Err(panic) => {
-                self.failed(execution, self.shared.settings.outcome.panicked()).await;
-                Err(panic)
-            }
-            Ok(Err(error)) => {
-                self.failed(execution, self.shared.settings.outcome.failed()).await;
+        match execution.drive(caught(caller.call(&mut inner, request))).await {
+            Ok(Called::Ran(Ok(response))) => self.record(execution, response).await.map(Ok),
+            Ok(Called::Ran(Err(error))) => {
+                self.failed(execution, settings.outcome.failed()).await;
                 Ok(Err(error))
             }
-            Ok(Ok(None)) => {
-                execution.return_unused().await;
-                // For nobody.
-                Ok(Ok(self.shared.refused(Refusal::new(Reason::InProgress), self.protocol)))
+            Err(panic) => {
+                self.failed(execution, settings.outcome.panicked()).await;
+                Err(panic)
             }
-            Ok(Ok(Some(response))) => Ok(Ok(self.record(execution, response).await)),
+            Ok(Called::NotReady(error)) => {
+                execution.return_unused().await;
+                Ok(Err(error))
+            }
+            Ok(Called::Left) => {
+                execution.return_unused().await;
+                Ok(Ok(self.for_nobody()))
+            }
+            Ok(Called::Dropped) => {
+                drop(execution);
+                Ok(Ok(self.for_nobody()))
+            }
         }
     }
 
@@ -94,17 +100,15 @@ impl<St: Store> Run<St> {
     async fn record<B>(
         &self,
         execution: Execution<St>,
-        mut response: Response<B>,
-    ) -> Response<Body<B>>
+        response: Response<B>,
+    ) -> Result<Response<Body<B>>, Panic>
     where
         B: http_body::Body<Data = Bytes>,
     {
-        // Only a replay says that it is one.
-        response.headers_mut().remove(REPLAYED);
         let class = self.class_of(&response);
         if response.extensions().get::<AlreadyRecorded>().is_some() {
             execution.already_recorded(class);
-            return response.map(Body::passing);
+            return Ok(own(response));
         }
         let settings = &self.shared.settings;
         let disposition = match (response.extensions().get::<Disposition>(), self.protocol) {
@@ -120,22 +124,29 @@ impl<St: Store> Run<St> {
                 None | Some(Disposition::Store) => self.unstorable(),
                 Some(other) => other,
             };
-            return self.end(execution, disposition, response.map(Body::passing), class).await;
+            return Ok(self.end(execution, disposition, own(response), class).await);
         }
-        let (parts, body) = response.into_parts();
-        match execution.drive(hold(body, settings.hold)).await {
-            Hold::Unstorable(body) => {
+        let (mut parts, body) = response.into_parts();
+        parts.headers.remove(REPLAYED);
+        Ok(match execution.drive(caught(hold(body, settings.hold))).await {
+            // The handler has answered, so this is no reason to run it again.
+            Err(panic) => {
+                let response = Response::from_parts(parts, Body::<B>::whole(Bytes::new(), None));
+                self.end(execution, self.unstorable(), response, class).await;
+                return Err(panic);
+            }
+            Ok(Hold::Unstorable(body)) => {
                 let response = Response::from_parts(parts, body);
                 self.end(execution, self.unstorable(), response, class).await
             }
-            Hold::Whole { data, trailers } => {
+            Ok(Hold::Whole { data, trailers }) => {
                 let judged =
                     || settings.outcome.judge_call(parts.status, &parts.headers, trailers.as_ref());
                 let disposition = disposition.unwrap_or_else(judged);
                 let whole = Whole { parts, data, trailers };
                 self.keep(execution, disposition, whole, class).await
             }
-        }
+        })
     }
 
     /// Ends a request whose whole answer is known.
@@ -192,7 +203,7 @@ impl<St: Store> Run<St> {
         match kept {
             Kept::Own => own(),
             Kept::Canonical(outcome) => self.replay(&outcome, Stage::Arriving),
-            Kept::Refused(refusal) => self.shared.refused(refusal, self.protocol),
+            Kept::Refused(refusal) => self.refused(refusal),
         }
     }
 
@@ -208,7 +219,8 @@ impl<St: Store> Run<St> {
             Err(error) => {
                 engine.emitter.store_failed(&error);
                 let (failed, reason) = (IdempotencyResult::StoreError, Reason::StoreUnavailable);
-                return self.shared.refused(engine.refuse(stage, failed, reason), self.protocol);
+                let refusal = engine.refuse(stage, failed, reason);
+                return self.refused(Refusal { dispatched: true, ..refusal });
             }
         };
         engine.emitter.emit(stage, EventKind::Idempotency(IdempotencyResult::Replayed));
@@ -217,6 +229,21 @@ impl<St: Store> Run<St> {
         *response.headers_mut() = payload.headers;
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
         response
+    }
+
+    fn refused<B>(&self, refusal: Refusal) -> Response<Body<B>>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        self.shared.refused(refusal, self.protocol)
+    }
+
+    /// Whoever asked has left.
+    fn for_nobody<B>(&self) -> Response<Body<B>>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        self.refused(Refusal::new(Reason::InProgress))
     }
 
     fn unstorable(&self) -> Disposition {
@@ -250,26 +277,15 @@ impl Whole {
 
 /// Whether nobody can say when the body ends: upgrades and event streams.
 fn is_endless<B>(response: &Response<B>) -> bool {
-    let events = |value: &HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
-    response.status() == StatusCode::SWITCHING_PROTOCOLS
-        || response.headers().get(CONTENT_TYPE).is_some_and(events)
+    const EVENTS: &[u8] = b"text/event-stream";
+    let events = |value: &HeaderValue| {
+        value.as_bytes().get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
+    };
+    response.status().is_informational() || response.headers().get(CONTENT_TYPE).is_some_and(events)
 }
 
-/// Makes the service ready and calls it, unless the caller has left by then.
-async fn oneshot<S, Req>(
-    service: &mut S,
-    request: Req,
-    is_gone: impl Fn() -> bool,
-) -> Result<Option<S::Response>, S::Error>
-where
-    S: Service<Req>,
-{
-    if is_gone() {
-        return Ok(None);
-    }
-    poll_fn(|cx| service.poll_ready(cx)).await?;
-    if is_gone() {
-        return Ok(None);
-    }
-    service.call(request).await.map(Some)
+/// The handler's answer as it comes. Only a replay says that it is one.
+fn own<B: http_body::Body>(mut response: Response<B>) -> Response<Body<B>> {
+    response.headers_mut().remove(REPLAYED);
+    response.map(Body::passing)
 }

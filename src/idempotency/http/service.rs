@@ -13,6 +13,7 @@ use tower_service::Service;
 use crate::idempotency::Scope;
 use crate::idempotency::execution::{Engine, Refusal};
 use crate::idempotency::http::future::Start;
+use crate::idempotency::http::headers::REPLAYED;
 use crate::idempotency::http::path::original_path;
 use crate::idempotency::http::settings::Settings;
 use crate::idempotency::http::{Body, KeyScope, Problem, ResponseFuture, grpc};
@@ -207,6 +208,8 @@ impl<St: Store> Shared<St> {
             (Protocol::Http, None) => problem.respond(),
             (Protocol::Http, Some(render)) => render(&problem),
         };
+        // Whatever a renderer makes of it.
+        response.headers_mut().remove(REPLAYED);
         problem.mark(&mut response);
         response.map(|body| Body::whole(body, None))
     }

@@ -1,12 +1,11 @@
 //! The task of one protected request: claim, handler, record.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 
 use tower_service::Service;
 
 use crate::classify::Class;
-use crate::idempotency::execution::{Caller, Execution, Kept, Opening, Panic, caught};
+use crate::idempotency::execution::{Called, Caller, Execution, Kept, Opening, Panic, caught};
 use crate::idempotency::operation::service::Shared;
 use crate::idempotency::operation::{Idempotent, Operation, OperationError, OutcomeCodec};
 use crate::idempotency::store::{Store, StoreError, StoredOutcome};
@@ -47,22 +46,26 @@ impl<S, O, C, St: Store> Run<S, O, C, St> {
         let shared = &*self.shared;
         // How long the outcome will be is not known; the store makes room for it, or keeps that
         // there was one.
-        let execution = match shared.engine.open(self.key, self.fingerprint, 0).await {
+        let execution = match shared.engine.open(self.key, self.fingerprint, 0, &caller).await {
             Opening::Run(execution) => execution,
             Opening::Ended(outcome, stage) => return Ok(shared.replay(outcome, stage)),
             Opening::Refused(refusal) => return Ok(Err(refusal.into())),
             Opening::Unprotected => {
-                let handler = handle(&mut self.inner, request, &caller);
-                return Ok(caught(handler).await?.into_answer());
+                let handler = caller.call(&mut self.inner, request);
+                return Ok(unkept(caught(handler).await?));
             }
         };
         shared.operation.attach(&mut request, execution.context());
-        let handler = handle(&mut self.inner, request, &caller);
+        let handler = caller.call(&mut self.inner, request);
         match execution.drive(caught(handler)).await {
-            Ok(Handled::Ran(outcome)) => shared.record(execution, outcome).await,
+            Ok(Called::Ran(outcome)) => shared.record(execution, outcome).await,
+            Ok(Called::Dropped) => {
+                drop(execution);
+                Ok(unkept(Called::Dropped))
+            }
             Ok(not_sent) => {
                 execution.return_unused().await;
-                Ok(not_sent.into_answer())
+                Ok(unkept(not_sent))
             }
             Err(panic) => {
                 execution.release(Class::Transient).await;
@@ -72,44 +75,13 @@ impl<S, O, C, St: Store> Run<S, O, C, St> {
     }
 }
 
-/// How far a request got.
-enum Handled<Res, Err> {
-    /// Its caller had left before it was sent.
-    Left,
-    /// The service failed before it was sent.
-    NotReady(Err),
-    Ran(Result<Res, Err>),
-}
-
-/// Makes the service ready and calls it, unless the caller has left by then.
-async fn handle<S, Req>(
-    service: &mut S,
-    request: Req,
-    caller: &Caller<Answer<S::Response, S::Error>>,
-) -> Handled<S::Response, S::Error>
-where
-    S: Service<Req>,
-{
-    if caller.is_gone() {
-        return Handled::Left;
-    }
-    if let Err(error) = poll_fn(|cx| service.poll_ready(cx)).await {
-        return Handled::NotReady(error);
-    }
-    if caller.is_gone() {
-        return Handled::Left;
-    }
-    Handled::Ran(service.call(request).await)
-}
-
-impl<Res, Err> Handled<Res, Err> {
-    fn into_answer(self) -> Answer<Res, Err> {
-        match self {
-            Self::Ran(outcome) => own(outcome),
-            Self::NotReady(error) => Err(OperationError::Inner(error)),
-            // For nobody.
-            Self::Left => Err(OperationError::OutcomeUnknown),
-        }
+/// What there is to say where no outcome is kept.
+fn unkept<Res, Err>(called: Called<Res, Err>) -> Answer<Res, Err> {
+    match called {
+        Called::Ran(outcome) => own(outcome),
+        Called::NotReady(error) => Err(OperationError::Inner(error)),
+        // For nobody.
+        Called::Left | Called::Dropped => Err(OperationError::OutcomeUnknown),
     }
 }
 

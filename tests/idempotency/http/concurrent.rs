@@ -154,12 +154,12 @@ async fn a_wait_ends_in_time_and_too_many_do_not_wait() {
 async fn a_lease_that_lapses_while_somebody_waits_is_taken_over() {
     let (store, runs, told) = (memory(), Runs::default(), Told::default());
     let layer = unscoped(&store).on_concurrent(wait(300 * S, 9)).observe(told.listener()).build();
-    let service = shop(&layer, &runs, async |work| match work.run {
-        1 => std::future::pending().await,
-        _ => {
-            assert!(work.context().is_takeover());
-            answer(201, "taken over")
+    let service = shop(&layer, &runs, async |work| {
+        if work.run == 1 {
+            return std::future::pending().await;
         }
+        assert!(work.context().is_takeover());
+        answer(201, "taken over")
     });
     let crashed = begin(&service, post("k", ""));
     settle().await;

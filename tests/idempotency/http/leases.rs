@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use buttress::idempotency::{LeaseExpiry, RecordState, Store};
+use buttress::observe::IdempotencyResult as Done;
 use tokio::sync::Notify;
 
 use super::{
-    LEASE, Memory, Runs, S, Shop, Told, answer, begin, call, memory, plain, post, record, settle,
+    LEASE, MS, Memory, Runs, S, Shop, Told, answer, begin, call, memory, post, record, settle,
     shop, slow, state, unscoped,
 };
 use crate::support::faulty::{Fault, Op};
@@ -19,9 +20,9 @@ async fn a_record_lasts_for_the_retention_counted_from_its_completion() {
     let (store, runs) = (memory(), Runs::default());
     let service = slow(&unscoped(&store).build(), &runs, 100 * S);
     call(&service, post("k", "")).await.is_own(201, "run 1");
-    tokio::time::sleep(DAY - Duration::from_nanos(1_000_000)).await;
+    tokio::time::sleep(DAY.saturating_sub(MS)).await;
     call(&service, post("k", "")).await.is_replayed(201, "run 1");
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    tokio::time::sleep(MS).await;
     call(&service, post("k", "other")).await.is_own(201, "run 2");
 }
 
@@ -149,15 +150,14 @@ async fn the_next_request_takes_over_with_a_greater_fence() {
     let before = record(&shop.store).await.unwrap();
     shop.store.always(Op::Renew, Fault::Hangs);
     // To the instant.
-    tokio::time::sleep(LEASE - Duration::from_millis(1)).await;
+    tokio::time::sleep(LEASE.saturating_sub(MS)).await;
     shop.again().await.is_refused(409, "in_progress");
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    tokio::time::sleep(MS).await;
     shop.again().await.is_own(201, "attempt 2");
     let after = record(&shop.store).await.unwrap();
     assert!(after.fence > before.fence);
     assert_eq!((before.attempt, after.attempt), (1, 2));
-    use buttress::observe::IdempotencyResult::Takeover;
-    assert_eq!(shop.told.results().iter().filter(|result| **result == Takeover).count(), 1);
+    assert_eq!(shop.told.results().iter().filter(|result| **result == Done::Takeover).count(), 1);
     drop(zombie);
 }
 
@@ -200,8 +200,7 @@ async fn a_zombie_answers_with_what_everybody_else_gets() {
     shop.wake.notify_one();
     zombie.await.is_replayed(201, "attempt 2");
     shop.again().await.is_replayed(201, "attempt 2");
-    use buttress::observe::IdempotencyResult::Fenced;
-    let fenced = shop.told.results().iter().filter(|result| **result == Fenced).count();
+    let fenced = shop.told.results().iter().filter(|result| **result == Done::Fenced).count();
     assert_eq!((fenced, shop.told.gauges()), (1, (0, 0)), "counted once");
 }
 
@@ -243,8 +242,8 @@ async fn who_is_late_but_was_not_taken_over_stores_its_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_is_told_that_it_was_taken_over() {
-    let (store, runs) = (memory(), Runs::default());
-    let layer = unscoped(&store).build();
+    let (store, runs, told) = (memory(), Runs::default(), Told::default());
+    let layer = unscoped(&store).observe(told.listener()).build();
     let service = shop(&layer, &runs, async |work| {
         if work.run > 1 {
             return answer(201, "taken over");
@@ -257,21 +256,30 @@ async fn a_handler_is_told_that_it_was_taken_over() {
     store.forget(&store.last_key()).await.unwrap();
     call(&service, post("k", "")).await.is_own(201, "taken over");
     first.await.is_own(500, "stopped");
+    let fenced = told.results().iter().filter(|result| **result == Done::Fenced).count();
+    assert_eq!(fenced, 1, "however often it is found");
     // What it let go of was not its own any more.
     call(&service, post("k", "")).await.is_replayed(201, "taken over");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_takeover_whose_caller_left_forgets_nothing_of_the_one_before() {
-    let shop = Zombies::new(1, |builder| builder);
-    let zombie = shop.falls_asleep().await;
-    shop.store.then(Op::Begin, [Fault::Delayed(S)]);
-    let left = begin(&shop.service, post("k", ""));
+    let (dead, runs) = (memory(), Runs::default());
+    // Another process, of which nothing is heard any more.
+    let store = Memory::new(dead.inner.clone());
+    dead.always(Op::Renew, Fault::Hangs);
+    let zombie = begin(&slow(&unscoped(&dead).build(), &runs, 9 * LEASE), post("k", ""));
+    tokio::time::sleep(LEASE).await;
+    let service = shop(&unscoped(&store).build(), &runs, async |work| {
+        answer(201, &format!("attempt {}", work.context().attempt()))
+    });
+    store.then(Op::Begin, [Fault::Delayed(S)]);
+    let left = begin(&service, post("k", ""));
     settle().await;
     drop(left);
     tokio::time::sleep(2 * S).await;
-    assert_eq!((state(&shop.store).await, shop.runs.started()), (Some(RecordState::InFlight), 1));
-    shop.again().await.is_own(201, "attempt 3");
+    assert_eq!((state(&store).await, runs.started()), (Some(RecordState::InFlight), 1));
+    call(&service, post("k", "else")).await.is_refused(422, "fingerprint_mismatch");
+    call(&service, post("k", "")).await.is_own(201, "attempt 3");
     drop(zombie);
-    let _ = plain;
 }

@@ -1,14 +1,18 @@
 //! The layer over HTTP, sentence by sentence.
 
 mod barrier;
+mod bodies;
 mod callers;
 mod concurrent;
 mod faults;
+mod headers;
+mod identity;
 mod leases;
 mod outcomes;
 mod reports;
 mod requests;
 mod settings;
+mod tower_contract;
 
 use std::any::Any;
 use std::convert::Infallible;
