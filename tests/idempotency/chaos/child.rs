@@ -44,7 +44,7 @@ impl Setup {
         let mut command = Command::new(env::current_exe().expect("this binary"));
         command.args(["--exact", "chaos::child::an_instance_in_a_process_of_its_own"]);
         command.args(["--nocapture", "--test-threads", "1"]).env(ROLE, role);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("this binary runs");
         let stdin = process.stdin.take();
         let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();

@@ -11,7 +11,7 @@ use buttress::idempotency::DynStore;
 use futures::future::join_all;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use tokio::task::block_in_place;
+use tokio::task::{block_in_place, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
 use super::super::app::{Instance, Plan, Times};
@@ -210,7 +210,9 @@ impl Scene {
             if part == 2 {
                 block_in_place(|| child.kill());
                 sleep(Duration::from_secs(1)).await;
-                *child = block_in_place(|| self.setups[2].elsewhere(None));
+                // While the trouble goes on, so not in its place.
+                let setup = self.setups[2].clone();
+                *child = spawn_blocking(move || setup.elsewhere(None)).await.unwrap();
                 self.stage.addresses.lock().unwrap()[2] = child.address;
             } else {
                 child.stop();
