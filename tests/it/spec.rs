@@ -44,7 +44,7 @@ fn the_table_names_tests_that_exist() {
             || beside.is_ok_and(|text| text.contains(&function))
             || (!name.contains("::") && models.contains(&function))
     };
-    let binaries = [root.join("tests/it"), root.join("tests/simulation")];
+    let binaries = ["it", "simulation", "idempotency"].map(|binary| root.join("tests").join(binary));
     let mut missing = Vec::new();
     let names = named(&page);
     for name in &names {
