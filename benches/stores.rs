@@ -2,6 +2,8 @@
 //! finds nothing and an insert, in a sharded map. Prints the ratio, and the bytes that a record
 //! takes.
 
+#![allow(clippy::disallowed_methods, reason = "what is measured is real time")]
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -91,11 +91,14 @@ async fn everything_happens() {
 
     let records = MemoryStore::builder().max_entries(2).build();
     let once = IdempotencyLayer::builder(records).unscoped().observe(metrics.clone()).build();
-    for what in [Disposition::Store, Disposition::Indeterminate, Disposition::Store] {
-        let answer = http::Response::builder().extension(what).body(axum::body::Body::empty());
-        let answer = std::sync::Mutex::new(answer.ok());
-        let shop = service_fn(async |_| Ok::<_, BoxError>(answer.lock().unwrap().take().unwrap()));
-        let request = http::Request::post("/").header("idempotency-key", format!("{what:?}"));
+    for (key, what) in
+        [("1", Disposition::Store), ("2", Disposition::Indeterminate), ("3", Disposition::Store)]
+    {
+        let shop = service_fn(async move |_| {
+            let answer = http::Response::builder().extension(what).body(axum::body::Body::empty());
+            Ok::<_, BoxError>(answer.unwrap())
+        });
+        let request = http::Request::post("/").header("idempotency-key", key);
         once.layer(shop).oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
     }
 
