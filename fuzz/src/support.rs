@@ -13,7 +13,7 @@ use buttress::Reason;
 pub(crate) use hand::{Hand, ready};
 
 /// Every reason there is to refuse.
-pub(crate) const REASONS: [Reason; 8] = [
+pub(crate) const REASONS: [Reason; 19] = [
     Reason::BulkheadFull,
     Reason::LimitReached,
     Reason::Overloaded,
@@ -22,6 +22,17 @@ pub(crate) const REASONS: [Reason; 8] = [
     Reason::RateLimited,
     Reason::TimedOut,
     Reason::DeadlineExceeded,
+    Reason::KeyMissing,
+    Reason::KeyInvalid,
+    Reason::ScopeMissing,
+    Reason::BodyRead,
+    Reason::RequestTooLarge,
+    Reason::FingerprintMismatch,
+    Reason::InProgress,
+    Reason::OutcomeUnknown,
+    Reason::ResultUnavailable,
+    Reason::StoreUnavailable,
+    Reason::StoreFull,
 ];
 
 /// The output of a future that has to have one at once.

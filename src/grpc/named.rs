@@ -8,6 +8,7 @@ use crate::circuit_breaker::CircuitBreaker;
 use crate::error::Lift;
 use crate::hedge::Hedge;
 use crate::http::{BodyTimeout, Holding, Respond};
+use crate::idempotency::{Idempotency, Key};
 use crate::load_shed::{LoadShed, Throttle};
 use crate::observe::Observed;
 use crate::retry::Retry;
@@ -30,6 +31,8 @@ pass_the_name_through! {
     Deadlined<S>,
     Hedge<S, P>,
     Holding<S>,
+    Idempotency<S, St>,
+    Key<S>,
     Lift<S>,
     LoadShed<S, M>,
     Observed<S, C>,

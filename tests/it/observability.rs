@@ -8,6 +8,7 @@ use buttress::adaptive_limit::AdaptiveLimitLayer;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::CircuitBreakerLayer;
 use buttress::hedge::{Delay, HedgeLayer};
+use buttress::idempotency::{Disposition, IdempotencyLayer, MemoryStore};
 use buttress::load_shed::LoadShedLayer;
 use buttress::observe::{MetricsObserver, ObserveLayer};
 use buttress::retry::{Budget, Idempotent, RetryLayer};
@@ -87,6 +88,16 @@ async fn everything_happens() {
 
     let hedge = HedgeLayer::builder(Idempotent).delay(Delay::Fixed(5 * MS));
     hedge.observe(metrics.clone()).build().layer(slow).oneshot(10).await.unwrap();
+
+    let records = MemoryStore::builder().max_entries(2).build();
+    let once = IdempotencyLayer::builder(records).unscoped().observe(metrics.clone()).build();
+    for what in [Disposition::Store, Disposition::Indeterminate, Disposition::Store] {
+        let answer = http::Response::builder().extension(what).body(axum::body::Body::empty());
+        let answer = std::sync::Mutex::new(answer.ok());
+        let shop = service_fn(async |_| Ok::<_, BoxError>(answer.lock().unwrap().take().unwrap()));
+        let request = http::Request::post("/").header("idempotency-key", format!("{what:?}"));
+        once.layer(shop).oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
+    }
 
     let nonsense = Parcel::new(Ask::Answer(1)).and("grpc-timeout", "soon");
     let deadline = DeadlineLayer::builder().observe(metrics.clone()).build();
@@ -189,7 +200,7 @@ async fn everything_that_is_emitted_is_on_the_dashboard() {
         of_dashboard().iter().flat_map(|e| selectors(e)).map(|(metric, _)| base(&metric)).collect();
     let emitted: BTreeSet<_> = emitted().await.keys().map(|metric| base(metric)).collect();
     assert_eq!(shown, emitted);
-    assert_eq!(emitted.len(), 15, "{emitted:#?}");
+    assert_eq!(emitted.len(), 17, "{emitted:#?}");
 }
 
 /// The metric that a series of a histogram belongs to.

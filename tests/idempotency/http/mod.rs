@@ -5,6 +5,7 @@ mod bodies;
 mod callers;
 mod concurrent;
 mod faults;
+mod grpc;
 mod headers;
 mod identity;
 mod leases;

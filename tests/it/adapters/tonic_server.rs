@@ -7,6 +7,7 @@ use buttress::circuit_breaker::CircuitBreakerLayer;
 use buttress::grpc::{Codes, RetryPolicy, respond};
 use buttress::hedge::HedgeLayer;
 use buttress::http::{BodyTimeoutLayer, HoldBody};
+use buttress::idempotency::{IdempotencyLayer, KeyLayer, MemoryStore};
 use buttress::observe::{Event, ObserveLayer};
 use buttress::retry::RetryLayer;
 use buttress::timeout::{DeadlineLayer, PropagateDeadlineLayer, TimeoutLayer};
@@ -39,6 +40,9 @@ async fn the_name_of_the_service_shows_through_every_layer() {
     let again = (HedgeLayer::new(RetryPolicy::new()), RetryLayer::new(RetryPolicy::new()));
     let service_again = again.layer(HealthServer::new(Scripted::healthy()));
     assert_eq!(name(&service_again), "grpc.health.v1.Health");
+    let once = IdempotencyLayer::builder(MemoryStore::new()).unscoped().build();
+    let once = (KeyLayer::new(), once).layer(HealthServer::new(Scripted::healthy()));
+    assert_eq!(name(&once), "grpc.health.v1.Health");
 
     let (address, incoming) = listen().await;
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
