@@ -73,9 +73,9 @@ mod tracing;
 
 pub(crate) use emit::{Emitter, Identity, identity_setters};
 #[cfg(not(feature = "tracing"))]
-pub(crate) use span::in_current_span;
+pub(crate) use span::{in_current_span, in_span_of_claim};
 #[cfg(feature = "tracing")]
-pub(crate) use tracing::in_current_span;
+pub(crate) use tracing::{in_current_span, in_span_of_claim};
 
 pub use event::{Event, EventKind, IdempotencyResult, Observe, Stage, StoreCall, Withheld};
 pub use future::ResponseFuture;

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use ::tracing::{Instrument, debug, info, trace, warn};
+use ::tracing::{Instrument, debug, info, info_span, trace, warn};
 
 use crate::observe::event::Phase;
 use crate::observe::{Event, EventKind, IdempotencyResult, Observe};
@@ -30,7 +30,9 @@ use crate::observe::{Event, EventKind, IdempotencyResult, Observe};
 /// `unshared_store`.
 ///
 /// Every event has the fields `kind`, `layer` and `name`. Spans are the caller's: an event is
-/// recorded in whichever span the call runs in.
+/// recorded in whichever span the call runs in. The one exception: what runs under an idempotency
+/// key, runs in a span `idempotency` of its own, observed or not, with the fields `record` (eight
+/// digits of its hash, never the key), `attempt` and `fence`.
 ///
 /// ```
 /// use buttress::{bulkhead::BulkheadLayer, observe::TracingObserver};
@@ -138,4 +140,17 @@ fn idempotency(event: &Event<'_>, result: IdempotencyResult) {
 /// The future, in the span of whoever makes it: for a task that goes on without its caller.
 pub(crate) fn in_current_span<F: Future>(future: F) -> impl Future<Output = F::Output> {
     future.in_current_span()
+}
+
+/// The future, in a span that says under which claim it runs. Of the record's key the first bytes:
+/// enough to find it, and too few to guess by.
+pub(crate) fn in_span_of_claim<F: Future>(
+    record: [u8; 4],
+    attempt: u32,
+    fence: u64,
+    future: F,
+) -> impl Future<Output = F::Output> {
+    let record = u32::from_be_bytes(record);
+    let record = format_args!("{record:08x}");
+    future.instrument(info_span!(target: TARGET, "idempotency", record, attempt, fence))
 }

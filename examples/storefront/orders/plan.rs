@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(all, orders(length, 1));
         assert_ne!(all, orders(length, 2));
         assert!(all.iter().enumerate().all(|(cart, order)| order.cart == cart));
-        assert!(all.iter().all(|order| order.at < length - LAST));
+        assert!(all.iter().all(|order| order.at + LAST < length));
         assert!((9_500..10_500).contains(&all.len()), "{} of about 10,000", all.len());
         let cut = all.iter().filter(|order| !order.cuts.is_empty()).count();
         assert!((5_500..6_500).contains(&cut), "{cut} of about 6,000");

@@ -12,7 +12,7 @@ use crate::idempotency::execution::heartbeat::{beside, heartbeat};
 use crate::idempotency::execution::held::{Grip, Held, Marks};
 use crate::idempotency::execution::{Context, Refusal};
 use crate::idempotency::store::{Abandon, BeginRequest, Fenced, Store, StoreError, StoredOutcome};
-use crate::observe::{EventKind, IdempotencyResult, Stage, StoreCall};
+use crate::observe::{EventKind, IdempotencyResult, Stage, StoreCall, in_span_of_claim};
 use crate::time::{self, Instant};
 
 /// The right to run one request. Dropped before its end, it gives the claim up in the background.
@@ -49,7 +49,9 @@ impl<St: Store> Execution<St> {
     /// Drives the handler to its end, and renews the claim meanwhile.
     pub(crate) async fn drive<F: Future>(&self, work: F) -> F::Output {
         self.held.marks.is_sent();
-        beside(work, heartbeat(&self.held)).await
+        let Claim { key, attempt, fence, .. } = &self.held.claim;
+        let work = beside(work, heartbeat(&self.held));
+        in_span_of_claim(key.prefix(), *attempt, fence.get(), work).await
     }
 
     /// Gives back a claim under which nothing has run.

@@ -210,6 +210,20 @@ impl tracing::Subscriber for Log {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_handler_runs_in_a_span_of_its_record_attempt_and_fence() {
+    let (store, runs, log) = (memory(), Runs::default(), Log::default());
+    let service = plain(&unscoped(&store).build(), &runs);
+    let guard = tracing::subscriber::set_default(log.clone());
+    call(&service, post("k", "")).await.is_own(201, "run 1");
+    drop(guard);
+    let record: String =
+        store.last_key().as_bytes()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let fence = super::record(&store).await.unwrap().fence.get();
+    let logged = log.0.lock().unwrap();
+    assert!(logged.contains(&format!("record: {record}, attempt: 1, fence: {fence}")), "{logged}");
+}
+
 /// Walks all paths, and writes down whatever is said on them.
 async fn everything_said(log: &Log) -> String {
     let (store, runs, metrics) = (memory(), Runs::default(), MetricsObserver::new());
