@@ -1,6 +1,8 @@
-//! [`DynStore`]: a store whose type is chosen at run time.
+//! [`AnyStore`] and [`DynStore`]: stores that are chosen at run time.
 
+use std::fmt;
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,20 +20,8 @@ pub(super) fn boxed<'a, T>(future: impl Future<Output = T> + Send + 'a) -> Answe
     Box::pin(future)
 }
 
-/// The twin of [`Store`] that is fit for `dyn`: each call boxes its future. Every store is one.
-///
-/// ```
-/// use std::sync::Arc;
-/// use buttress::idempotency::{DynStore, MemoryStore};
-///
-/// fn store(url: Option<&str>) -> Arc<dyn DynStore> {
-///     match url {
-///         None => Arc::new(MemoryStore::new()),
-///         Some(url) => todo!("a RedisStore or a PostgresStore, by {url}"),
-///     }
-/// }
-/// # let _ = store(None);
-/// ```
+/// The twin of [`Store`] that is fit for `dyn`: each call boxes its future. Every store is one; an
+/// [`AnyStore`] holds one.
 pub trait DynStore: Send + Sync + 'static {
     /// [`Store::begin`].
     fn dyn_begin(&self, request: BeginRequest) -> Answer<'_, Result<Begin, StoreError>>;
@@ -196,3 +186,54 @@ forward!([S: Store] Arc<S>, begin renew mark_effects complete abandon inspect fo
     purge_expired changed capabilities);
 forward!([] Arc<dyn DynStore>, dyn_begin dyn_renew dyn_mark_effects dyn_complete dyn_abandon
     dyn_inspect dyn_forget dyn_purge_expired dyn_changed dyn_capabilities);
+forward!([] AnyStore, dyn_begin dyn_renew dyn_mark_effects dyn_complete dyn_abandon
+    dyn_inspect dyn_forget dyn_purge_expired dyn_changed dyn_capabilities);
+
+/// A store that is chosen at run time. Clones share it.
+///
+/// ```
+/// use buttress::idempotency::{AnyStore, IdempotencyLayer, MemoryStore};
+///
+/// fn store(url: Option<&str>) -> AnyStore {
+///     match url {
+///         None => AnyStore::new(MemoryStore::new()),
+///         Some(url) => todo!("a RedisStore or a PostgresStore, by {url}"),
+///     }
+/// }
+///
+/// let layer = IdempotencyLayer::builder(store(None)).unscoped().build();
+/// # let _ = layer;
+/// ```
+///
+/// An `Arc<dyn DynStore>` is a store too. But futures over one are sometimes not found to be `Send`
+/// where they are spawned: "implementation of `Store` is not general enough". Those over this are.
+#[derive(Clone)]
+pub struct AnyStore(Arc<dyn DynStore>);
+
+impl AnyStore {
+    /// This store.
+    #[must_use]
+    pub fn new(store: impl Store) -> Self {
+        Self(Arc::new(store))
+    }
+}
+
+impl From<Arc<dyn DynStore>> for AnyStore {
+    fn from(store: Arc<dyn DynStore>) -> Self {
+        Self(store)
+    }
+}
+
+impl Deref for AnyStore {
+    type Target = dyn DynStore;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl fmt::Debug for AnyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnyStore")
+    }
+}

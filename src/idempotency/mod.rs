@@ -183,7 +183,7 @@ pub use self::redis::{RedisStore, RedisStoreBuilder};
 pub use claim::{Claim, Fence, OwnerId};
 #[cfg(feature = "http")]
 pub use client::{IdempotencyKey, Key, KeyLayer, RetryAdvice, RetryPolicy, classify};
-pub use dyn_store::DynStore;
+pub use dyn_store::{AnyStore, DynStore};
 pub use execution::{
     Concurrent, Config, Context, ContextError, Drained, Handle, OnCancel, OnStoreError,
 };

@@ -97,6 +97,13 @@ impl Emitter {
         }
     }
 
+    /// Tells that other processes do not see the records.
+    pub(crate) fn unshared_store(&self) {
+        for observer in &self.observers {
+            observer.on_unshared_store(&self.name);
+        }
+    }
+
     /// Tells why a store did not do what it was asked.
     #[cold]
     pub(crate) fn store_failed(&self, error: &(dyn StdError + 'static)) {

@@ -36,6 +36,12 @@ pub trait Observe: Send + Sync {
         let _ = tokens;
     }
 
+    /// Called once, on what [`bind`](Self::bind) returned, by the idempotency layer of this name
+    /// if its records are those of one process, and nobody has said that there is no other.
+    fn on_unshared_store(&self, name: &str) {
+        let _ = name;
+    }
+
     /// Called, on what [`bind`](Self::bind) returned, by the idempotency layer of this name
     /// whenever its store has failed: the error, which no event and no response shows. For logs.
     fn on_store_error(&self, name: &str, error: &(dyn StdError + 'static)) {
@@ -70,6 +76,10 @@ where
 
     fn on_budget(&self, tokens: f64) {
         (**self).on_budget(tokens);
+    }
+
+    fn on_unshared_store(&self, name: &str) {
+        (**self).on_unshared_store(name);
     }
 
     fn on_store_error(&self, name: &str, error: &(dyn StdError + 'static)) {

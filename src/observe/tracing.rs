@@ -26,7 +26,8 @@ use crate::observe::{Event, EventKind, IdempotencyResult, Observe};
 /// | `abandoned`, `late_result` | trace | |
 ///
 /// What a store of idempotency records fails with is told at warn, with the field `error` and the
-/// kind `store_error`.
+/// kind `store_error`; that its records are those of one process alone, once, with the kind
+/// `unshared_store`.
 ///
 /// Every event has the fields `kind`, `layer` and `name`. Spans are the caller's: an event is
 /// recorded in whichever span the call runs in. The one exception: what runs under an idempotency
@@ -100,6 +101,16 @@ impl Observe for TracingObserver {
             EventKind::Abandoned => record!(trace, event, "abandoned"),
             EventKind::LateResult => record!(trace, event, "late_result"),
         }
+    }
+
+    fn on_unshared_store(&self, name: &str) {
+        warn!(
+            target: TARGET,
+            kind = "unshared_store",
+            layer = "idempotency",
+            name,
+            "records of idempotency keys are kept in this process alone"
+        );
     }
 
     fn on_store_error(&self, name: &str, error: &(dyn StdError + 'static)) {

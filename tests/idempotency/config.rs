@@ -1,10 +1,13 @@
 //! Settings from a file, and what a mistake in one is answered with.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use buttress::idempotency::{
     Concurrent, Config, IdempotencyLayer, LeaseExpiry, MemoryStore, OnCancel, OnStoreError,
 };
+use buttress::observe::{Event, Observe};
 use serde_json::{from_value, json, to_value};
 
 const S: Duration = Duration::from_secs(1);
@@ -49,4 +52,28 @@ fn a_mistake_is_answered_with_the_setting_its_value_and_what_is_allowed() {
         built.unwrap_err().to_string(),
         "idempotency.lease is 5s, allowed is at least three times the store_timeout",
     );
+}
+
+#[derive(Default)]
+struct Warnings(AtomicUsize);
+
+impl Observe for Warnings {
+    fn on_event(&self, _: &Event<'_>) {}
+
+    fn on_unshared_store(&self, name: &str) {
+        assert_eq!(name, "orders");
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn records_of_one_process_are_warned_of_unless_it_is_the_only_one() {
+    let warned = |store| {
+        let warnings = Arc::new(Warnings::default());
+        let layer = IdempotencyLayer::builder(store).unscoped().name("orders");
+        drop(layer.observe(Arc::clone(&warnings)).build());
+        warnings.0.load(Ordering::Relaxed)
+    };
+    assert_eq!(warned(MemoryStore::new()), 1);
+    assert_eq!(warned(MemoryStore::builder().single_instance().build()), 0);
 }

@@ -14,6 +14,20 @@ mod memory {
         bench
     }
 
+    mod chosen_at_run_time {
+        use buttress::idempotency::{AnyStore, MemoryStore};
+        use buttress::sim::store_contract::Bench;
+
+        async fn bench() -> Bench<AnyStore> {
+            Bench::new(AnyStore::new(MemoryStore::new()))
+        }
+
+        buttress::store_contract! {
+            #[tokio::test(start_paused = true)]
+            bench
+        }
+    }
+
     mod on_threads {
         buttress::store_contract! {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -49,7 +49,8 @@ pub enum OnStoreError {
     /// It is refused.
     #[default]
     FailClosed,
-    /// It runs, unprotected: a repetition runs as well.
+    /// It runs, unprotected: a repetition runs as well, and the handler gets no
+    /// [`Context`](crate::idempotency::Context).
     FailOpen,
 }
 

@@ -75,6 +75,10 @@ impl Refusal {
 
 impl<St: Store> Engine<St> {
     pub(crate) fn new(store: St, config: Config, emitter: Emitter, seed: Option<u64>) -> Self {
+        let capabilities = store.capabilities();
+        if !capabilities.shared && !capabilities.single_instance {
+            emitter.unshared_store();
+        }
         let tracker = Arc::new(Tracker::new(config.max_in_flight));
         let (waiters, rng) = (Waiters::default(), Mutex::new(Rng::new(seed)));
         Self { store, config, emitter, tracker, waiters, rng }

@@ -4,12 +4,16 @@ use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
 
+use axum::body::Body;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, OriginalUri};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
 
-use crate::idempotency::Context;
+use crate::idempotency::execution::Refusal;
+use crate::idempotency::http::Problem;
+use crate::idempotency::{Context, ContextError};
+use crate::rejected::Reason;
 
 /// What the client asked for: nested routers take their prefixes off the path, and two of them
 /// would have records in common.
@@ -53,5 +57,17 @@ impl<S: Sync> OptionalFromRequestParts<S> for Context {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
         Ok(parts.extensions.get().cloned())
+    }
+}
+
+/// As the layer itself would answer: 409 `in_progress` where another execution has taken over, 503
+/// `store_unavailable` where the store does not answer. So a handler can pass it on by `?`.
+impl IntoResponse for ContextError {
+    fn into_response(self) -> Response {
+        let reason = match self {
+            Self::Lost => Reason::InProgress,
+            Self::Store(_) => Reason::StoreUnavailable,
+        };
+        Problem::new(Refusal::new(reason).rejected()).respond().map(Body::from)
     }
 }

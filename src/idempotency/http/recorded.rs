@@ -36,6 +36,9 @@ impl Context {
     /// # }
     /// ```
     ///
+    /// Where that is forgotten, the layer keeps the answer once more, which changes nothing. The
+    /// `retention` is the layer's. A `Response<Bytes>` becomes one of axum by `.map(Body::from)`.
+    ///
     /// Takes the transactions of `tokio_postgres` and of `deadpool_postgres`. The record is locked
     /// from here to the end of the transaction: duplicates wait for that, up to the store's
     /// timeout, so call it last. Where the commit fails without an answer, return an error: if it

@@ -42,8 +42,9 @@ impl MemoryStoreBuilder {
         self
     }
 
-    /// Says that one process is all there is, in the
-    /// [`Capabilities`](super::Capabilities::single_instance). Default: nobody has said so.
+    /// Says that one process is all there is, so that no layer warns of it
+    /// ([`Observe::on_unshared_store`](crate::observe::Observe::on_unshared_store)). Default: it is
+    /// not known.
     pub fn single_instance(mut self) -> Self {
         self.single_instance = true;
         self

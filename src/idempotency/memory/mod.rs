@@ -36,9 +36,9 @@ use crate::idempotency::{Claim, RecordKey};
 ///
 /// **It knows of one process.** Behind a load balancer, a retry that reaches another instance runs
 /// again, and a restart forgets every record. With more than one instance, or where a request must
-/// not run twice across a restart, use `RedisStore` or `PostgresStore`. Who means one process says
-/// so by [`single_instance`](MemoryStoreBuilder::single_instance), and whoever starts the service can look
-/// into the [`Capabilities`].
+/// not run twice across a restart, use `RedisStore` or `PostgresStore`. A layer that is built over it
+/// warns its observers, unless somebody has said by
+/// [`single_instance`](MemoryStoreBuilder::single_instance) that one process is all there is.
 ///
 /// Clones share their records.
 ///

@@ -10,6 +10,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// What it does with what passes, from now on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,7 +101,13 @@ async fn connection(
             if let Mode::Delay(delay) = mode {
                 tokio::time::sleep(delay).await;
             }
-            if mode == Mode::CutAfterRequest || to_client.write_all(&bytes).await.is_err() {
+            if mode == Mode::CutAfterRequest {
+                // A server that loses its client halfway through an answer may undo the request.
+                let quiet = Duration::from_millis(50);
+                while let Ok(Some(_)) = timeout(quiet, next(&mut from_server, &modes)).await {}
+                return;
+            }
+            if to_client.write_all(&bytes).await.is_err() {
                 return;
             }
         }

@@ -92,10 +92,12 @@ impl Server {
         let address = free_address();
         let port = address.port();
         let prepare = format!("{initdb} -D \"$dir/data\" -U postgres -A trust -E UTF8 --no-sync");
-        let settings: String = settings.iter().map(|setting| format!(" -c {setting}")).collect();
+        let settings: Vec<String> =
+            settings.iter().map(|setting| format!("-c {setting}")).collect();
+        let settings = settings.join(" ");
         let start = format!(
             "exec {postgres} -D \"$dir/data\" -p {port} -c listen_addresses=127.0.0.1 \
-             -c unix_socket_directories= -c fsync=off -c max_connections=300{settings}"
+             -c unix_socket_directories= -c fsync=off -c max_connections=300 {settings}"
         );
         let ready = format!("{is_ready} -h 127.0.0.1 -p {port}");
         Self::start_with("postgres://postgres@", address, &prepare, &start, &ready)
