@@ -28,7 +28,9 @@ use crate::tools::{Finding, locked};
 
 /// What the workers have done, by request: how often, and what they answered.
 #[derive(Clone, Default)]
-struct Ledger(Arc<Mutex<BTreeMap<u64, (u32, Option<Response>)>>>);
+struct Ledger(Arc<Mutex<BTreeMap<u64, Entry>>>);
+
+type Entry = (u32, Option<Response>);
 
 impl Ledger {
     fn effects(&self, id: u64) -> u32 {
@@ -57,6 +59,7 @@ impl Ledger {
     }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as an `Operation` has it")]
 fn identify(request: &Request) -> Result<Option<OpIdentity>, KeyError> {
     let id = request.id.to_be_bytes();
     Ok(Some(OpIdentity::new(Scope::new("shop"), "order", id, Fingerprint::of(id))))
@@ -65,7 +68,7 @@ fn identify(request: &Request) -> Result<Option<OpIdentity>, KeyError> {
 /// Answers by what the ledger has: a simulated answer is nothing else.
 impl OutcomeCodec<Response, Error<Failure>> for Ledger {
     fn encode(&self, outcome: &Result<Response, Error<Failure>>) -> Result<Bytes, BoxError> {
-        let response = outcome.as_ref().map_err(|error| error.to_string())?;
+        let response = outcome.as_ref().map_err(ToString::to_string)?;
         Ok(Bytes::copy_from_slice(&response.id.to_be_bytes()))
     }
 
@@ -213,7 +216,7 @@ fn s34_of_100_concurrent_duplicates_one_runs_and_all_are_answered() {
                 async move {
                     let calls = (0..100).map(|_| server.clone().oneshot(request.clone()));
                     let answers = join_all(calls).await;
-                    let first = answers[0].clone();
+                    let first = answers[0];
                     let same = answers.iter().all(|answer| *answer == first && answer.is_ok());
                     alike.ensure(same, || format!("{answers:?}"));
                     first
@@ -262,7 +265,7 @@ impl Outage {
 
 impl Store for Outage {
     async fn begin(&self, request: BeginRequest) -> Result<Begin, StoreError> {
-        let half = request.key.as_bytes()[0] % 2 == 0;
+        let half = request.key.as_bytes()[0].is_multiple_of(2);
         self.through(self.store.begin(request), half).await
     }
 
@@ -280,7 +283,7 @@ impl Store for Outage {
         outcome: StoredOutcome,
         retention: Duration,
     ) -> Result<Fenced, StoreError> {
-        let half = claim.fence.get() % 2 == 0;
+        let half = claim.fence.get().is_multiple_of(2);
         self.through(self.store.complete(claim, outcome, retention), half).await
     }
 
