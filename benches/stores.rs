@@ -3,6 +3,7 @@
 //! takes.
 
 #![allow(clippy::disallowed_methods, reason = "what is measured is real time")]
+#![allow(clippy::cast_precision_loss, reason = "counts this small are exact")]
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -163,13 +164,15 @@ fn bytes_per_record() {
         let store = kept.expect("it was filled");
         println!(
             "{name}: {} bytes a record from the allocator, {} as the bound counts them",
-            counted.bytes_current / MANY as i64,
+            counted.bytes_current / i64::try_from(MANY).expect("not that many"),
             store.bytes() / MANY
         );
     };
     per_record("in flight", &mut || {
         let store = MemoryStore::new();
-        requests.iter().for_each(|request| drop(claim(&store, request)));
+        for request in &requests {
+            let _ = claim(&store, request);
+        }
         store
     });
     per_record("completed with 1 KiB", &mut || fill(&requests, &kib()).0);
