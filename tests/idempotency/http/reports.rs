@@ -217,11 +217,13 @@ async fn a_handler_runs_in_a_span_of_its_record_attempt_and_fence() {
     let guard = tracing::subscriber::set_default(log.clone());
     call(&service, post("k", "")).await.is_own(201, "run 1");
     drop(guard);
-    let record: String =
-        store.last_key().as_bytes()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let record = u32::from_be_bytes(*store.last_key().as_bytes().first_chunk().unwrap());
     let fence = super::record(&store).await.unwrap().fence.get();
     let logged = log.0.lock().unwrap();
-    assert!(logged.contains(&format!("record: {record}, attempt: 1, fence: {fence}")), "{logged}");
+    assert!(
+        logged.contains(&format!("record: {record:08x}, attempt: 1, fence: {fence}")),
+        "{logged}"
+    );
 }
 
 /// Walks all paths, and writes down whatever is said on them.
