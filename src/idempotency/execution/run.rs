@@ -47,9 +47,9 @@ impl<St: Store> Execution<St> {
     }
 
     /// Drives the handler to its end, and renews the claim meanwhile.
-    pub(crate) async fn drive<F: Future>(&self, work: F) -> F::Output {
+    pub(crate) fn drive<F: Future>(&self, work: F) -> impl Future<Output = F::Output> {
         self.held.marks.is_sent();
-        beside(work, heartbeat(&self.held)).await
+        beside(work, heartbeat(&self.held))
     }
 
     /// Gives back a claim under which nothing has run.
@@ -75,7 +75,8 @@ impl<St: Store> Execution<St> {
             Ok(Fenced::Lost) if cfg!(mutant = "lost-claim-answers-itself") => Kept::Own,
             Ok(Fenced::Lost) => {
                 held.fenced();
-                held.canonical(outcome).await
+                // Boxed: it is rare, and has room for two calls to the store.
+                Box::pin(held.canonical(outcome)).await
             }
             Err(_) => {
                 engine.note(IdempotencyResult::StoreError);
