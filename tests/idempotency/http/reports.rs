@@ -218,7 +218,7 @@ async fn a_handler_runs_in_a_span_of_its_record_attempt_and_fence() {
     call(&service, post("k", "")).await.is_own(201, "run 1");
     drop(guard);
     let record: String =
-        store.last_key().as_bytes()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{:08x}", u32::from_be_bytes(store.last_key().as_bytes()[..4].try_into().unwrap()));
     let fence = super::record(&store).await.unwrap().fence.get();
     let logged = log.0.lock().unwrap();
     assert!(logged.contains(&format!("record: {record}, attempt: 1, fence: {fence}")), "{logged}");
