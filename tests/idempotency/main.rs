@@ -7,6 +7,7 @@ mod chaos;
 mod client;
 mod config;
 mod contract;
+mod cost;
 mod http;
 mod keys;
 mod memory;

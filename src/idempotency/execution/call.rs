@@ -1,6 +1,7 @@
 //! Sending a request on, for as long as somebody waits for what comes of it.
 
 use std::future::poll_fn;
+use std::pin::pin;
 
 use tower_service::Service;
 
@@ -35,7 +36,7 @@ impl<T> Caller<T> {
             Some(Ok(())) => {}
         }
         self.runs();
-        let response = service.call(request);
+        let response = pin!(service.call(request));
         match self.on_cancel {
             OnCancel::Detach => Called::Ran(response.await),
             OnCancel::Release => {

@@ -2,8 +2,13 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use tokio::time::Timeout;
 
 use crate::idempotency::execution::task::{self, Tracker};
 use crate::idempotency::execution::waiting::Waiters;
@@ -93,17 +98,16 @@ impl<St: Store> Engine<St> {
     pub(crate) fn spawn<T, W, F>(self: &Arc<Self>, work: W) -> Option<Running<T>>
     where
         T: Send + 'static,
-        W: FnOnce(Arc<Caller<T>>) -> F,
-        F: Future<Output = Result<T, Panic>> + Send + 'static,
+        W: FnOnce(Arc<Caller<T>>) -> F + Send + 'static,
+        F: Future<Output = Result<T, Panic>> + Send,
     {
         let tracked = self.tracker.enter()?;
         let (caller, running) = task::caller(self.config.on_cancel);
         let caller = Arc::new(caller);
-        let work = work(caller.clone());
         let engine = self.clone();
         tokio::spawn(in_current_span(async move {
             // Also those of the users' closures outside of the handler.
-            let answer = caught(work).await.and_then(|answer| answer);
+            let answer = caught(work(caller.clone())).await.and_then(|answer| answer);
             let caller = Arc::into_inner(caller);
             // Before the caller hears of it, so that whoever has its answer finds the layer idle.
             drop(tracked);
@@ -135,7 +139,8 @@ impl<St: Store> Engine<St> {
             (&begun, config.on_concurrent)
             && let Some(place) = self.waiters.enter(key, max_waiters)
         {
-            return self.wait(place, request, timeout, caller).await;
+            // Boxed: it is rare, and larger than the rest.
+            return Box::pin(self.wait(place, request, timeout, caller)).await;
         }
         self.opened(begun, request, Stage::Arriving, Duration::ZERO)
     }
@@ -265,17 +270,12 @@ impl<St: Store> Engine<St> {
     }
 
     /// One call to the store, for as long as it may take.
-    pub(super) async fn bounded<T>(
-        &self,
-        call: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
+    pub(super) fn bounded<T, F>(&self, call: F) -> Bounded<'_, F>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
         let limit = self.config.store_timeout;
-        let answer = tokio::time::timeout(limit, call).await;
-        let answer = answer.unwrap_or(Err(StoreError::Timeout(limit)));
-        if let Err(error) = &answer {
-            self.emitter.store_failed(error);
-        }
-        answer
+        Bounded { call: tokio::time::timeout(limit, call), limit, emitter: &self.emitter }
     }
 
     /// The time, where somebody wants to know how long the store takes.
@@ -298,17 +298,41 @@ impl<St: Store> Engine<St> {
     }
 
     /// Puts something right that no caller waits for.
-    pub(super) fn in_background<F>(self: &Arc<Self>, work: impl FnOnce(Arc<Self>) -> F)
-    where
-        F: Future<Output = ()> + Send + 'static,
+    pub(super) fn in_background<F>(
+        self: &Arc<Self>,
+        work: impl FnOnce(Arc<Self>) -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send,
     {
         // Without a runtime, as in its shutdown, the lease is what ends the claim.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (tracked, work) = (self.tracker.background(), work(self.clone()));
+        let (tracked, engine) = (self.tracker.background(), self.clone());
         runtime.spawn(in_current_span(async move {
-            work.await;
+            work(engine).await;
             drop(tracked);
         }));
+    }
+}
+
+pin_project! {
+    pub(super) struct Bounded<'a, F> {
+        #[pin]
+        call: Timeout<F>,
+        limit: Duration,
+        emitter: &'a Emitter,
+    }
+}
+
+impl<T, F: Future<Output = Result<T, StoreError>>> Future for Bounded<'_, F> {
+    type Output = Result<T, StoreError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = ready!(this.call.poll(cx)).unwrap_or(Err(StoreError::Timeout(*this.limit)));
+        if let Err(error) = &answer {
+            this.emitter.store_failed(error);
+        }
+        Poll::Ready(answer)
     }
 }
 

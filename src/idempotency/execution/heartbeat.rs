@@ -1,8 +1,10 @@
 //! Renewing a claim while its request runs.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
 
 use crate::idempotency::execution::engine::SETTLING;
 use crate::idempotency::execution::held::Held;
@@ -13,18 +15,35 @@ use crate::time;
 ///
 /// In one task, not two: a heartbeat costs nothing until the work has been found pending, and a
 /// task whose work blocks its thread for a whole lease deserves to be taken for dead.
-pub(super) async fn beside<W: Future>(work: W, beat: impl Future<Output = ()>) -> W::Output {
-    let mut work = pin!(work);
-    let mut beat = pin!(beat);
-    let mut beats = true;
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = work.as_mut().poll(cx) {
+pub(super) fn beside<W, B>(work: W, beat: B) -> Beside<W, B>
+where
+    W: Future,
+    B: Future<Output = ()>,
+{
+    Beside { work, beat, beats: true }
+}
+
+pin_project! {
+    pub(super) struct Beside<W, B> {
+        #[pin]
+        work: W,
+        #[pin]
+        beat: B,
+        beats: bool,
+    }
+}
+
+impl<W: Future, B: Future<Output = ()>> Future for Beside<W, B> {
+    type Output = W::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<W::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.work.poll(cx) {
             return Poll::Ready(output);
         }
-        beats = beats && beat.as_mut().poll(cx).is_pending();
+        *this.beats = *this.beats && this.beat.poll(cx).is_pending();
         Poll::Pending
-    })
-    .await
+    }
 }
 
 /// Renews three times as often as is necessary, until the claim is lost or `max_execution` is over.

@@ -3,10 +3,12 @@
 
 use std::any::Any;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
 
 use crate::sync::{Mutex, lock};
 
@@ -28,14 +30,28 @@ impl fmt::Debug for Panic {
 }
 
 /// The future's output, or its panic.
-pub(crate) async fn caught<F: Future>(work: F) -> Result<F::Output, Panic> {
-    let mut work = pin!(work);
-    poll_fn(|cx| {
+pub(crate) fn caught<F: Future>(work: F) -> Caught<F> {
+    Caught { work }
+}
+
+pin_project! {
+    // By hand, as all here that goes around a handler or a store's call: an `async fn` has room for
+    // its argument twice, and with one around another a request would have it thirty times.
+    pub(crate) struct Caught<F> {
+        #[pin]
+        work: F,
+    }
+}
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, Panic>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let work = self.project().work;
         // The future is not polled again after it has panicked.
-        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        match catch_unwind(AssertUnwindSafe(|| work.poll(cx))) {
             Ok(poll) => poll.map(Ok),
             Err(payload) => Poll::Ready(Err(Panic(Mutex::new(Some(payload))))),
         }
-    })
-    .await
+    }
 }

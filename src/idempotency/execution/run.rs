@@ -47,11 +47,11 @@ impl<St: Store> Execution<St> {
     }
 
     /// Drives the handler to its end, and renews the claim meanwhile.
-    pub(crate) async fn drive<F: Future>(&self, work: F) -> F::Output {
+    pub(crate) fn drive<F: Future>(&self, work: F) -> impl Future<Output = F::Output> {
         self.held.marks.is_sent();
         let Claim { key, attempt, fence, .. } = &self.held.claim;
         let work = beside(work, heartbeat(&self.held));
-        in_span_of_claim(key.prefix(), *attempt, fence.get(), work).await
+        in_span_of_claim(key.prefix(), *attempt, fence.get(), work)
     }
 
     /// Gives back a claim under which nothing has run.
@@ -77,7 +77,8 @@ impl<St: Store> Execution<St> {
             Ok(Fenced::Lost) if cfg!(mutant = "lost-claim-answers-itself") => Kept::Own,
             Ok(Fenced::Lost) => {
                 held.fenced();
-                held.canonical(outcome).await
+                // Boxed: it is rare, and has room for two calls to the store.
+                Box::pin(held.canonical(outcome)).await
             }
             Err(_) => {
                 engine.note(IdempotencyResult::StoreError);

@@ -1,12 +1,13 @@
 //! Tasks that their callers may leave, and those who wait for their ends.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
 use tokio::sync::{Notify, oneshot};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
 
 use crate::idempotency::execution::OnCancel;
 use crate::idempotency::execution::panics::Panic;
@@ -90,14 +91,8 @@ pub(crate) struct Caller<T> {
 
 impl<T> Caller<T> {
     /// What comes of `work`; `None` if the caller has left before.
-    pub(super) async fn while_there<F: Future>(&self, work: F) -> Option<F::Output> {
-        let mut left = pin!(self.left.cancelled());
-        let mut work = pin!(work);
-        poll_fn(|cx| match left.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(None),
-            Poll::Pending => work.as_mut().poll(cx).map(Some),
-        })
-        .await
+    pub(super) fn while_there<F: Future>(&self, work: F) -> WhileThere<'_, F> {
+        WhileThere { left: self.left.cancelled(), work }
     }
 
     /// The request is sent.
@@ -108,6 +103,27 @@ impl<T> Caller<T> {
     /// Hands the answer over. Whether its request has run to its end for nobody.
     pub(super) fn answer(self, answer: Result<T, Panic>) -> bool {
         self.answer.send(answer).is_err() && self.ran.load(Ordering::Acquire)
+    }
+}
+
+pin_project! {
+    pub(super) struct WhileThere<'a, F> {
+        #[pin]
+        left: WaitForCancellationFuture<'a>,
+        #[pin]
+        work: F,
+    }
+}
+
+impl<F: Future> Future for WhileThere<'_, F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let this = self.project();
+        match this.left.poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => this.work.poll(cx).map(Some),
+        }
     }
 }
 

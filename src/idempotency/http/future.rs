@@ -164,7 +164,7 @@ impl<S, St> Start<S, St> {
         let (key, fingerprint) = shared.identify(&ticket, &parts, &body);
         let request = Request::from_parts(parts, Body::whole(body, trailers));
         let run = Run { shared: shared.clone(), key, fingerprint, protocol };
-        let Some(running) = shared.engine.spawn(|caller| run.request(inner, request, caller))
+        let Some(running) = shared.engine.spawn(move |caller| run.request(inner, request, caller))
         else {
             let rejected = IdempotencyResult::Rejected;
             return refused(shared.engine.refuse(Place::Arriving, rejected, Reason::Overloaded));
