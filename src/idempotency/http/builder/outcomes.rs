@@ -48,7 +48,7 @@ impl<St, Sc> Builder<St, Sc> {
 /// How the layer's own answers look.
 impl<St, Sc> Builder<St, Sc> {
     /// Renders the layer's own answers. The marker header is added to whatever it makes. Default:
-    /// [`Problem::respond`].
+    /// `application/problem+json`, as RFC 9457 has it.
     pub fn problem(
         mut self,
         render: impl Fn(&Problem) -> Response<Bytes> + Send + Sync + 'static,
