@@ -89,6 +89,16 @@ async fn everything_happens() {
     let hedge = HedgeLayer::builder(Idempotent).delay(Delay::Fixed(5 * MS));
     hedge.observe(metrics.clone()).build().layer(slow).oneshot(10).await.unwrap();
 
+    keys_are_used(&metrics).await;
+
+    let nonsense = Parcel::new(Ask::Answer(1)).and("grpc-timeout", "soon");
+    let deadline = DeadlineLayer::builder().observe(metrics.clone()).build();
+    deadline.layer(service_fn(async |_| Ok::<_, BoxError>(()))).oneshot(nonsense).await.unwrap();
+    ObserveLayer::new(metrics).layer(slow).oneshot(1).await.unwrap();
+}
+
+/// One request is answered for good, of one nobody knows what it did, and for one there is no room.
+async fn keys_are_used(metrics: &MetricsObserver) {
     let records = MemoryStore::builder().max_entries(2).build();
     let once = IdempotencyLayer::builder(records).unscoped().observe(metrics.clone()).build();
     for (key, what) in
@@ -101,11 +111,6 @@ async fn everything_happens() {
         let request = http::Request::post("/").header("idempotency-key", key);
         once.layer(shop).oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
     }
-
-    let nonsense = Parcel::new(Ask::Answer(1)).and("grpc-timeout", "soon");
-    let deadline = DeadlineLayer::builder().observe(metrics.clone()).build();
-    deadline.layer(service_fn(async |_| Ok::<_, BoxError>(()))).oneshot(nonsense).await.unwrap();
-    ObserveLayer::new(metrics).layer(slow).oneshot(1).await.unwrap();
 }
 
 /// The names of metrics in an expression, each with its matchers: `buttress_x{a="b"}` and
