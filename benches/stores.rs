@@ -1,9 +1,13 @@
 //! What a request costs the store in memory, against the least that anybody could do: a get that
 //! finds nothing and an insert, in a sharded map. Prints the ratio, and the bytes that a record
-//! takes.
+//! takes. With feature `http`, the same for a request through the layer, against its service alone.
 
 #![allow(clippy::disallowed_methods, reason = "what is measured is real time")]
 #![allow(clippy::cast_precision_loss, reason = "counts this small are exact")]
+
+#[cfg(feature = "http")]
+#[path = "stores/http.rs"]
+mod http;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -225,6 +229,8 @@ criterion_group!(benches, stores);
 fn main() {
     ratios();
     bytes_per_record();
+    #[cfg(feature = "http")]
+    http::table();
     benches();
     Criterion::default().configure_from_args().final_summary();
 }

@@ -22,25 +22,28 @@ impl<T> Caller<T> {
     /// Makes the service ready and calls it. A caller that leaves before that ends the wait: its
     /// claim is of more use to whoever comes next. One that leaves later is waited for no longer
     /// if the layer says so.
-    pub(crate) async fn call<S, Req>(
+    #[allow(clippy::manual_async_fn, reason = "an `async fn` has room for the request twice")]
+    pub(crate) fn call<S, Req>(
         &self,
         service: &mut S,
         request: Req,
-    ) -> Called<S::Response, S::Error>
+    ) -> impl Future<Output = Called<S::Response, S::Error>>
     where
         S: Service<Req>,
     {
-        match self.while_there(poll_fn(|cx| service.poll_ready(cx))).await {
-            None => return Called::Left,
-            Some(Err(error)) => return Called::NotReady(error),
-            Some(Ok(())) => {}
-        }
-        self.runs();
-        let response = pin!(service.call(request));
-        match self.on_cancel {
-            OnCancel::Detach => Called::Ran(response.await),
-            OnCancel::Release => {
-                self.while_there(response).await.map_or(Called::Dropped, Called::Ran)
+        async move {
+            match self.while_there(poll_fn(|cx| service.poll_ready(cx))).await {
+                None => return Called::Left,
+                Some(Err(error)) => return Called::NotReady(error),
+                Some(Ok(())) => {}
+            }
+            self.runs();
+            let response = pin!(service.call(request));
+            match self.on_cancel {
+                OnCancel::Detach => Called::Ran(response.await),
+                OnCancel::Release => {
+                    self.while_there(response).await.map_or(Called::Dropped, Called::Ran)
+                }
             }
         }
     }

@@ -163,14 +163,18 @@ impl<St: Store> Run<St> {
         if disposition != Disposition::Store {
             return self.end(execution, disposition, whole.into_response(), class).await;
         }
+        let kept = execution.complete(self.outcome(&whole), class).await;
+        self.answer(kept, || whole.into_response())
+    }
+
+    fn outcome(&self, whole: &Whole) -> StoredOutcome {
         let payload = Payload {
             status: whole.parts.status,
             headers: self.shared.settings.replay_headers.stored(&whole.parts.headers),
             body: whole.data.clone(),
             trailers: whole.trailers.clone(),
         };
-        let outcome = StoredOutcome::new(whole.parts.status.as_u16(), payload.encode());
-        self.answer(execution.complete(outcome, class).await, || whole.into_response())
+        StoredOutcome::new(whole.parts.status.as_u16(), payload.encode())
     }
 
     /// Ends a request whose answer is not kept.
