@@ -112,6 +112,7 @@ pub(crate) fn table() {
     send(&runtime, &protected, vec![request(Method::POST, "/orders", "order-0")], CASES[3].status);
     let _held = runtime.block_on(async {
         let call = protected.clone().oneshot(request(Method::POST, "/held", "held"));
+        // Boxed: it is held to the end.
         let mut call = Box::pin(call);
         for _ in 0..10 {
             assert!(futures::poll!(&mut call).is_pending());
