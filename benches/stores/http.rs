@@ -110,15 +110,13 @@ pub(crate) fn table() {
     };
     // What the others repeat.
     send(&runtime, &protected, vec![request(Method::POST, "/orders", "order-0")], CASES[3].status);
-    let _held = runtime.block_on(async {
-        let call = protected.clone().oneshot(request(Method::POST, "/held", "held"));
-        // Boxed: it is held to the end.
-        let mut call = Box::pin(call);
+    let held = protected.clone().oneshot(request(Method::POST, "/held", "held"));
+    let mut held = Box::pin(held);
+    runtime.block_on(async {
         for _ in 0..10 {
-            assert!(futures::poll!(&mut call).is_pending());
+            assert!(futures::poll!(&mut held).is_pending());
             tokio::task::yield_now().await;
         }
-        call
     });
     let mut times: [Vec<f64>; CASES.len()] = Default::default();
     for turn in 0..9 {
