@@ -20,6 +20,8 @@ use crate::observe::{Identity, identity_setters};
 /// For requests over HTTP there is `IdempotencyLayer`, which knows both.
 ///
 /// ```
+/// use std::io;
+///
 /// use bytes::Bytes;
 /// use buttress::BoxError;
 /// use buttress::idempotency::{
@@ -32,13 +34,13 @@ use crate::observe::{Identity, identity_setters};
 /// /// Answers are numbers; errors are not kept.
 /// struct Numbers;
 ///
-/// impl OutcomeCodec<u64, BoxError> for Numbers {
-///     fn encode(&self, outcome: &Result<u64, BoxError>) -> Result<Bytes, BoxError> {
+/// impl OutcomeCodec<u64, io::Error> for Numbers {
+///     fn encode(&self, outcome: &Result<u64, io::Error>) -> Result<Bytes, BoxError> {
 ///         let number = outcome.as_ref().map_err(|_| "an error")?;
 ///         Ok(number.to_be_bytes().to_vec().into())
 ///     }
 ///
-///     fn decode(&self, bytes: Bytes) -> Result<Result<u64, BoxError>, BoxError> {
+///     fn decode(&self, bytes: Bytes) -> Result<Result<u64, io::Error>, BoxError> {
 ///         Ok(Ok(u64::from_be_bytes(bytes[..].try_into()?)))
 ///     }
 /// }
@@ -55,7 +57,7 @@ use crate::observe::{Identity, identity_setters};
 /// let mut placed = 0;
 /// let mut orders = ServiceBuilder::new().layer(once).service_fn(move |_: Order| {
 ///     placed += 1;
-///     async move { Ok::<_, BoxError>(placed) }
+///     async move { Ok::<_, io::Error>(placed) }
 /// });
 /// for replayed in [false, true] {
 ///     let number = orders.ready().await?.call(Order { id: 8712, item: "tea" }).await?;
