@@ -303,7 +303,7 @@ fn records_op(byte: u8, bytes: &mut Bytes<'_>) -> models::records::Op {
         }
         4 => Op::Renew(nth.into(), 1 + bytes.number(1_000)),
         5 => Op::Complete(nth.into(), bytes.below(256) * 8, 1 + bytes.number(1_000)),
-        6 if nth % 2 == 0 => Op::Abandon((nth / 2).into(), Abandon::Release),
+        6 if nth.is_multiple_of(2) => Op::Abandon((nth / 2).into(), Abandon::Release),
         6 => Op::Abandon((nth / 2).into(), Abandon::Indeterminate),
         _ => match nth {
             0..8 => Op::Forget(nth),
