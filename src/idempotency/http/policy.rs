@@ -39,7 +39,7 @@ impl OutcomePolicy {
     /// | 401, 403, 407 | released: with other credentials it may pass |
     /// | 408, 421, 423, 425, 426, 429 | released: at another time or place it may pass |
     /// | 5xx | released |
-    /// | 1xx, which is an upgrade | tombstone |
+    /// | 1xx, which is an upgrade | has no end to wait for: as [`OnUnstorable`](super::OnUnstorable) says |
     /// | error of the service, panic | released |
     /// | gRPC: `OK`, `INVALID_ARGUMENT`, `NOT_FOUND`, `ALREADY_EXISTS`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNIMPLEMENTED` | stored |
     /// | gRPC: any other status, or none | released |
@@ -64,7 +64,8 @@ impl OutcomePolicy {
     /// A policy of your own, by status and headers. An error of the service and a panic release
     /// unless [`on_error`](Self::on_error) and [`on_panic`](Self::on_panic) say otherwise.
     ///
-    /// An upgrade (1xx) cannot be stored: of that, `Store` leaves a tombstone. Of a gRPC call the
+    /// An upgrade (1xx) cannot be stored: [`OnUnstorable`](super::OnUnstorable) says what becomes of
+    /// it where this says `Store`. Of a gRPC call the
     /// headers are headers and trailers together, with its `grpc-status`.
     #[must_use]
     pub fn new(
@@ -181,20 +182,18 @@ mod tests {
     fn by_default_what_the_service_has_decided_is_stored() {
         let policy = OutcomePolicy::default();
         let again = [401, 403, 407, 408, 421, 423, 425, 426, 429];
-        let stored: Vec<_> = (200..500).filter(|code| !again.contains(code)).collect();
+        let stored: Vec<_> = (100..500).filter(|code| !again.contains(code)).collect();
         assert_eq!(judged(&policy, Disposition::Store), stored);
         let released: Vec<_> = again.into_iter().chain(500..1000).collect();
         assert_eq!(judged(&policy, Disposition::Release), released);
-        assert_eq!(judged(&policy, Disposition::Tombstone), (100..200).collect::<Vec<_>>());
         assert_eq!(policy.failed(), Disposition::Release);
         assert_eq!(policy.panicked(), Disposition::Release);
     }
 
     #[test]
-    fn everything_is_stored_but_what_cannot_be() {
+    fn everything_is_stored() {
         let policy = OutcomePolicy::store_everything();
-        assert_eq!(judged(&policy, Disposition::Store), (200..1000).collect::<Vec<_>>());
-        assert_eq!(judged(&policy, Disposition::Tombstone), (100..200).collect::<Vec<_>>());
+        assert_eq!(judged(&policy, Disposition::Store), (100..1000).collect::<Vec<_>>());
         assert_eq!(policy.failed(), Disposition::Indeterminate);
         assert_eq!(policy.panicked(), Disposition::Indeterminate);
     }
@@ -210,10 +209,7 @@ mod tests {
         });
         let no = HeaderMap::from_iter([("x-final".parse().unwrap(), "no".parse().unwrap())]);
         assert_eq!(policy.judge(StatusCode::OK, &no), Disposition::Indeterminate);
-        assert_eq!(
-            judged(&policy, Disposition::Tombstone),
-            (100..200).chain([500]).collect::<Vec<_>>()
-        );
+        assert_eq!(judged(&policy, Disposition::Tombstone), [500]);
         assert_eq!(policy.failed(), Disposition::Release);
         assert_eq!(policy.panicked(), Disposition::Release);
         let call = |trailers| policy.judge_call(StatusCode::OK, &HeaderMap::new(), trailers);
