@@ -194,14 +194,15 @@ forward!([] AnyStore, dyn_begin dyn_renew dyn_mark_effects dyn_complete dyn_aban
 /// ```
 /// use buttress::idempotency::{AnyStore, IdempotencyLayer, MemoryStore};
 ///
-/// fn store(url: Option<&str>) -> AnyStore {
-///     match url {
+/// // Or a RedisStore, or a PostgresStore, as the configuration says.
+/// fn store(max_entries: Option<usize>) -> AnyStore {
+///     match max_entries {
 ///         None => AnyStore::new(MemoryStore::new()),
-///         Some(url) => todo!("a RedisStore or a PostgresStore, by {url}"),
+///         Some(entries) => AnyStore::new(MemoryStore::builder().max_entries(entries).build()),
 ///     }
 /// }
 ///
-/// let layer = IdempotencyLayer::builder(store(None)).unscoped().build();
+/// let layer = IdempotencyLayer::builder(store(Some(1000))).unscoped().build();
 /// # let _ = layer;
 /// ```
 ///

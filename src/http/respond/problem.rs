@@ -35,100 +35,54 @@ impl Render for Problem {
     }
 }
 
-// Written out by the compiler, so that a refusal formats nothing.
-macro_rules! problem {
-    ($status:literal $name:ident, $title:literal, $code:literal) => {
-        problem!($status $name, $title, "buttress", $code)
-    };
-    ($status:literal $name:ident, $title:literal, $of:literal, $code:literal) => {
-        (
-            StatusCode::$name,
-            concat!(
-                r#"{"type":"urn:problem-type:"#,
-                $of,
-                ":",
-                $code,
-                r#"","title":""#,
-                $title,
-                r#"","status":"#,
-                $status,
-                r#","code":""#,
-                $code,
-                r#""}"#
-            ),
-        )
+/// One line for each reason; without one for a new reason it does not compile. The documents are
+/// written out by the compiler, so that a refusal formats nothing.
+macro_rules! documents {
+    ($($reason:ident: $status:literal $name:ident, $of:literal $code:literal, $title:literal;)*) => {
+        /// The status and the document of a refusal.
+        pub(crate) fn document(reason: Reason) -> (StatusCode, &'static str) {
+            match reason {
+                $(Reason::$reason => (
+                    StatusCode::$name,
+                    concat!(
+                        r#"{"type":"urn:problem-type:"#,
+                        $of,
+                        ":",
+                        $code,
+                        r#"","title":""#,
+                        $title,
+                        r#"","status":"#,
+                        $status,
+                        r#","code":""#,
+                        $code,
+                        r#""}"#
+                    ),
+                ),)*
+            }
+        }
     };
 }
 
-/// The status and the document of a refusal.
-pub(crate) fn document(reason: Reason) -> (StatusCode, &'static str) {
-    match reason {
-        Reason::BulkheadFull => {
-            problem!(503 SERVICE_UNAVAILABLE, "bulkhead full", "bulkhead_full")
-        }
-        Reason::LimitReached => {
-            problem!(503 SERVICE_UNAVAILABLE, "concurrency limit reached", "limit_reached")
-        }
-        Reason::Overloaded => problem!(503 SERVICE_UNAVAILABLE, "overloaded", "overloaded"),
-        Reason::QueueTimedOut => {
-            problem!(503 SERVICE_UNAVAILABLE, "waited too long for a free slot", "queue_timed_out")
-        }
-        Reason::CircuitOpen => problem!(503 SERVICE_UNAVAILABLE, "circuit open", "circuit_open"),
-        Reason::RateLimited => {
-            problem!(429 TOO_MANY_REQUESTS, "rate limit exceeded", "rate_limited")
-        }
-        Reason::TimedOut => problem!(504 GATEWAY_TIMEOUT, "timed out", "timed_out"),
-        Reason::DeadlineExceeded => {
-            problem!(504 GATEWAY_TIMEOUT, "deadline exceeded", "deadline_exceeded")
-        }
-        _ => idempotency(reason),
-    }
-}
-
-/// Those of the idempotency layer.
-fn idempotency(reason: Reason) -> (StatusCode, &'static str) {
-    macro_rules! of {
-        ($status:literal $name:ident, $title:literal, $code:literal) => {
-            problem!($status $name, $title, "idempotency", $code)
-        };
-    }
-    match reason {
-        Reason::KeyMissing => {
-            of!(400 BAD_REQUEST, "idempotency key missing", "key_missing")
-        }
-        Reason::KeyInvalid => {
-            of!(400 BAD_REQUEST, "idempotency key invalid", "key_invalid")
-        }
-        Reason::BodyRead => {
-            of!(400 BAD_REQUEST, "request body could not be read", "body_read")
-        }
-        Reason::ScopeMissing => {
-            of!(403 FORBIDDEN, "no scope for the idempotency key", "scope_missing")
-        }
-        Reason::InProgress => {
-            of!(409 CONFLICT, "request with this idempotency key in progress", "in_progress")
-        }
-        Reason::OutcomeUnknown => {
-            of!(409 CONFLICT, "outcome of the first request unknown", "outcome_unknown")
-        }
-        Reason::ResultUnavailable => {
-            of!(409 CONFLICT, "answer to the first request not kept", "result_unavailable")
-        }
-        Reason::RequestTooLarge => {
-            of!(413 PAYLOAD_TOO_LARGE, "request body too large", "request_too_large")
-        }
-        Reason::FingerprintMismatch => {
-            of!(422 UNPROCESSABLE_ENTITY, "idempotency key used for another request", "fingerprint_mismatch")
-        }
-        Reason::StoreUnavailable => {
-            of!(503 SERVICE_UNAVAILABLE, "idempotency store unavailable", "store_unavailable")
-        }
-        Reason::StoreFull => {
-            of!(503 SERVICE_UNAVAILABLE, "idempotency store full", "store_full")
-        }
-        // All the others are in `document`.
-        _ => of!(500 INTERNAL_SERVER_ERROR, "refused", "refused"),
-    }
+documents! {
+    BulkheadFull: 503 SERVICE_UNAVAILABLE, "buttress" "bulkhead_full", "bulkhead full";
+    LimitReached: 503 SERVICE_UNAVAILABLE, "buttress" "limit_reached", "concurrency limit reached";
+    Overloaded: 503 SERVICE_UNAVAILABLE, "buttress" "overloaded", "overloaded";
+    QueueTimedOut: 503 SERVICE_UNAVAILABLE, "buttress" "queue_timed_out", "waited too long for a free slot";
+    CircuitOpen: 503 SERVICE_UNAVAILABLE, "buttress" "circuit_open", "circuit open";
+    RateLimited: 429 TOO_MANY_REQUESTS, "buttress" "rate_limited", "rate limit exceeded";
+    TimedOut: 504 GATEWAY_TIMEOUT, "buttress" "timed_out", "timed out";
+    DeadlineExceeded: 504 GATEWAY_TIMEOUT, "buttress" "deadline_exceeded", "deadline exceeded";
+    KeyMissing: 400 BAD_REQUEST, "idempotency" "key_missing", "idempotency key missing";
+    KeyInvalid: 400 BAD_REQUEST, "idempotency" "key_invalid", "idempotency key invalid";
+    BodyRead: 400 BAD_REQUEST, "idempotency" "body_read", "request body could not be read";
+    ScopeMissing: 403 FORBIDDEN, "idempotency" "scope_missing", "no scope for the idempotency key";
+    InProgress: 409 CONFLICT, "idempotency" "in_progress", "request with this idempotency key in progress";
+    OutcomeUnknown: 409 CONFLICT, "idempotency" "outcome_unknown", "outcome of the first request unknown";
+    ResultUnavailable: 409 CONFLICT, "idempotency" "result_unavailable", "answer to the first request not kept";
+    RequestTooLarge: 413 PAYLOAD_TOO_LARGE, "idempotency" "request_too_large", "request body too large";
+    FingerprintMismatch: 422 UNPROCESSABLE_ENTITY, "idempotency" "fingerprint_mismatch", "idempotency key used for another request";
+    StoreUnavailable: 503 SERVICE_UNAVAILABLE, "idempotency" "store_unavailable", "idempotency store unavailable";
+    StoreFull: 503 SERVICE_UNAVAILABLE, "idempotency" "store_full", "idempotency store full";
 }
 
 /// Whether the same request may do better in a moment, so that somebody should say when.

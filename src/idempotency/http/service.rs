@@ -41,7 +41,7 @@ pub(super) struct Shared<St> {
 pub(super) enum Intake {
     /// Not the layer's business.
     Pass,
-    Refuse(Refusal),
+    Refuse(Refusal, Protocol),
     Protect(Ticket),
 }
 
@@ -87,13 +87,14 @@ where
 
     fn call(&mut self, request: Request<RB>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        match self.shared.intake(&parts) {
+        let protocol = self.shared.protocol(&parts);
+        let intake = protocol.map_or(Intake::Pass, |protocol| self.shared.intake(&parts, protocol));
+        match intake {
             Intake::Pass => {
                 let request = Request::from_parts(parts, Body::passing(body));
                 ResponseFuture::passing(self.inner.clone(), request)
             }
-            Intake::Refuse(refusal) => {
-                let protocol = self.shared.protocol(&parts).unwrap_or(Protocol::Http);
+            Intake::Refuse(refusal, protocol) => {
                 ResponseFuture::answered(self.shared.refused(refusal, protocol))
             }
             Intake::Protect(ticket) => {
@@ -108,29 +109,29 @@ where
 
 impl<St: Store> Shared<St> {
     /// By the head alone, so that a slow upload holds no claim and a bad request is not read.
-    fn intake(&self, parts: &Parts) -> Intake {
+    fn intake(&self, parts: &Parts, protocol: Protocol) -> Intake {
         let settings = &self.settings;
-        let Some(protocol) = self.protocol(parts) else { return Intake::Pass };
+        let unfit = |reason| Intake::Refuse(self.unfit_for(reason), protocol);
         let lines = parts.headers.get_all(&settings.header).iter();
         let key = match settings.key.read(lines.map(http::HeaderValue::as_bytes)) {
             Ok(Some(key)) => key,
-            Ok(None) if settings.required.of(parts) => return self.unfit(Reason::KeyMissing),
+            Ok(None) if settings.required.of(parts) => return unfit(Reason::KeyMissing),
             Ok(None) => {
                 self.engine.note(IdempotencyResult::Bypass);
                 return Intake::Pass;
             }
-            Err(_) => return self.unfit(Reason::KeyInvalid),
+            Err(_) => return unfit(Reason::KeyInvalid),
         };
         let scope = match &settings.scope {
             None => None,
             Some(find) => match find(parts) {
                 // An empty one is a tenant that somebody forgot to fill in.
                 Some(scope) if !scope.is_empty() => Some(scope),
-                _ => return self.unfit(Reason::ScopeMissing),
+                _ => return unfit(Reason::ScopeMissing),
             },
         };
         if declared_length(&parts.headers) > Some(settings.max_request_body as u64) {
-            return self.unfit(Reason::RequestTooLarge);
+            return unfit(Reason::RequestTooLarge);
         }
         Intake::Protect(Ticket { key, scope, protocol })
     }
@@ -150,10 +151,6 @@ impl<St: Store> Shared<St> {
             && settings.methods.contains(&parts.method)
             && settings.protect.as_ref().is_none_or(|protect| protect(parts));
         protects.then_some(Protocol::Http)
-    }
-
-    fn unfit(&self, reason: Reason) -> Intake {
-        Intake::Refuse(self.unfit_for(reason))
     }
 
     pub(super) fn unfit_for(&self, reason: Reason) -> Refusal {
