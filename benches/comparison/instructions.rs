@@ -17,15 +17,22 @@ pub(crate) fn run() {
     for case in cases::all() {
         let mut subject = (case.make)();
         subject.run(WARM);
-        subject.counted(CALLS);
+        start_of_case();
+        subject.run(CALLS);
         end_of_case();
     }
 }
 
-/// A name that the profiler knows: the counts so far are one case's.
+/// A name that the profiler knows: what was counted so far was the warming up.
+#[inline(never)]
+fn start_of_case() {
+    black_box("start");
+}
+
+/// A name that the profiler knows: what was counted since is one case's.
 #[inline(never)]
 fn end_of_case() {
-    black_box(());
+    black_box("end");
 }
 
 /// Instructions of one call, in the order of the cases.
@@ -41,12 +48,18 @@ fn profile(folder: &Path) -> Vec<f64> {
     let out = folder.join("dump");
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--collect-atstart=no"])
-        .args(["--toggle-collect=*counted_calls*", "--dump-before=comparison::instructions::end_of_case"])
+        .args([
+            "--toggle-collect=*counted_calls*",
+            "--dump-before=comparison::instructions::end_of_case",
+        ])
+        .arg("--zero-before=comparison::instructions::start_of_case")
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(env::current_exe().expect("its own path"))
         .arg(COUNT)
         .output()
-        .unwrap_or_else(|error| panic!("valgrind does not start ({error}): apt-get install valgrind"));
+        .unwrap_or_else(|error| {
+            panic!("valgrind does not start ({error}): apt-get install valgrind")
+        });
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     (1..=cases::all().len())
         .map(|dump| {

@@ -47,10 +47,12 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future, A, C>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         match admission::try_enter(&self.shared, self.class_of(&request)) {
             // The permit exists before the inner service is called: a panic in there returns it.
@@ -73,10 +75,12 @@ where
     type Error = S::Error;
     type Future = QueuedFuture<S, S::Future, Req, A, C>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let class = self.class_of(&request);
         let deadline = || self.mode.deadline().find_deadline(&request);

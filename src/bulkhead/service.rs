@@ -36,10 +36,12 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         match admission::try_enter(&self.state, self.partition.find_partition(&request)) {
             // The permit exists before the inner service is called: a panic in there returns it.
@@ -60,10 +62,12 @@ where
     type Error = S::Error;
     type Future = QueuedFuture<S, S::Future, Req>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let partition = self.partition.find_partition(&request);
         let deadline = || self.mode.deadline().find_deadline(&request);

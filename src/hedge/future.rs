@@ -112,6 +112,7 @@ where
 {
     // Apart, so that the way of a first attempt that is ready at once is short.
     #[inline(never)]
+    #[inline]
     fn poll<P>(
         mut self,
         failed: Option<Answer<S, Req>>,

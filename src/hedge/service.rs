@@ -34,6 +34,7 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S, Req, P>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }

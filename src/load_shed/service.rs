@@ -196,6 +196,7 @@ where
         self.poll_inner(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let ready = std::mem::take(&mut self.ready);
         let decides = !ready || self.state.has_gate() || self.pending_since.is_some();

@@ -54,6 +54,7 @@ impl<S, D, P, M> Timeout<S, D, P, M> {
         Self { inner, shared, finders, mode, readiness }
     }
 
+    #[inline]
     fn poll_inner_ready<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
     where
         S: Service<Req>,
@@ -64,6 +65,7 @@ impl<S, D, P, M> Timeout<S, D, P, M> {
     }
 
     /// The bound of this call, or the refusal of one that comes too late.
+    #[inline]
     fn bound<Req>(&mut self, request: &Req) -> Result<Bound, Rejected>
     where
         D: FindDeadline<Req>,
@@ -100,10 +102,12 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.poll_inner_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         match self.bound(&request) {
             Err(rejected) => ResponseFuture::refused(rejected),
@@ -127,10 +131,12 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<Tracked<S::Future>>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.poll_inner_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         match self.bound(&request) {
             Err(rejected) => ResponseFuture::refused(rejected),
