@@ -14,13 +14,13 @@ use crate::drive::Request;
 pub(crate) type Refusal = buttress::Error<Infallible>;
 
 /// Answers at once.
-pub(crate) struct AtOnce<E = Refusal>(pub(crate) PhantomData<E>);
+pub(crate) struct AtOnce<E>(pub(crate) PhantomData<E>);
 
 /// Is pending when first polled.
-pub(crate) struct Later<E = Refusal>(pub(crate) PhantomData<E>);
+pub(crate) struct Later<E>(pub(crate) PhantomData<E>);
 
 /// Never ready, and pending for ever where somebody calls it all the same.
-pub(crate) struct Stuck<E = Refusal>(pub(crate) PhantomData<E>);
+pub(crate) struct Stuck<E>(pub(crate) PhantomData<E>);
 
 impl<E> Clone for AtOnce<E> {
     fn clone(&self) -> Self {

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use buttress::BoxError;
 use buttress::adaptive_limit::AdaptiveLimitLayer;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::CircuitBreakerLayer;
@@ -19,9 +20,11 @@ use crate::inner::{AtOnce, Later, Refusal, Stuck};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
-const READY: AtOnce = AtOnce(PhantomData);
-const LATER: Later = Later(PhantomData);
-const STUCK: Stuck = Stuck(PhantomData);
+const READY: AtOnce<BoxError> = AtOnce(PhantomData);
+const LATER: Later<BoxError> = Later(PhantomData);
+// A refusal must not be boxed only to be looked at.
+const REFUSED: AtOnce<Refusal> = AtOnce(PhantomData);
+const STUCK: Stuck<Refusal> = Stuck(PhantomData);
 
 pub(crate) fn cases() -> Vec<Case> {
     let case = |row, make| Case { row, whose: OURS, make };
@@ -34,10 +37,10 @@ pub(crate) fn cases() -> Vec<Case> {
         case("bulkhead, queue", || {
             succeeds(BulkheadLayer::builder(10).queue(10).build().layer(READY))
         }),
-        case("bulkhead full", || refuses(BulkheadLayer::new(0).layer(READY))),
+        case("bulkhead full", || refuses(BulkheadLayer::new(0).layer(REFUSED))),
         case("breaker, consecutive", || succeeds(consecutive().layer(READY))),
         case("breaker, rate over 10 s", || succeeds(CircuitBreakerLayer::new().layer(READY))),
-        case("breaker open", || refuses(open().layer(READY))),
+        case("breaker open", || refuses(open().layer(REFUSED))),
         case("adaptive limit", || succeeds(AdaptiveLimitLayer::new().layer(READY))),
         case("adaptive limit reached", || refuses(reached())),
         case("load shed", || succeeds(LoadShedLayer::new().layer(READY))),
@@ -80,7 +83,7 @@ fn reached() -> impl Service<Request, Response = u32, Error = Refusal> {
     service
 }
 
-fn four() -> impl Service<Request, Response = u32, Error = Refusal> {
+fn four() -> impl Service<Request, Response = u32, Error = BoxError> {
     ServiceBuilder::new()
         .layer(RetryLayer::new(Idempotent))
         .layer(consecutive())
@@ -90,7 +93,7 @@ fn four() -> impl Service<Request, Response = u32, Error = Refusal> {
 }
 
 /// A client's stack, and every layer of it reports to the metrics.
-fn eight() -> impl Service<Request, Response = u32, Error = Refusal> {
+fn eight() -> impl Service<Request, Response = u32, Error = BoxError> {
     let metrics = MetricsObserver::new();
     ServiceBuilder::new()
         .layer(ObserveLayer::new(metrics.clone()))
