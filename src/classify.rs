@@ -86,6 +86,7 @@ impl<T> Classify<T, Infallible> for DefaultClassifier {
 }
 
 /// What the default classifier says, for layers that have no other.
+#[inline]
 pub(crate) fn of_outcome<T, E: Rejectable>(outcome: &Result<T, E>) -> Class {
     match outcome {
         Ok(_) => Class::Success,

@@ -32,7 +32,7 @@ impl<F, A: Admitter> Call<F, A> {
     }
 
     /// Settles with what the outcome says by itself.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_settled<T, E>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -50,7 +50,7 @@ impl<F, A: Admitter> Call<F, A> {
     }
 
     /// Finishes with the outcome and the permit to settle with it; a refusal has none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_with<T, E, R>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -73,6 +73,7 @@ impl<F, A: Admitter> Call<F, A> {
 }
 
 /// The refusal, which is there until the future has answered.
+#[inline]
 pub(crate) fn taken(rejected: &mut Option<Rejected>) -> Rejected {
     rejected.take().expect("a response future is not polled after it was ready")
 }

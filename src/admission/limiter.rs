@@ -48,7 +48,7 @@ pub(crate) enum Entry<A: Limited> {
 }
 
 /// A slot, or a refusal.
-#[inline]
+#[inline(always)]
 pub(crate) fn try_enter<A: Limited>(
     state: &Arc<A>,
     partition: usize,
@@ -131,7 +131,7 @@ fn refuse_full<A: Limited>(state: &A) -> Rejected {
     limiter.emitter.refuse(Stage::Arriving, limiter.full)
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn admit<A: Limited>(
     state: &Arc<A>,
     partition: usize,

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::rejected::Reason;
+use crate::rejected::{Reason, Rejected};
 use crate::time::{self, Instant, Sleep};
 use crate::timeout::state::Shared;
 
@@ -78,12 +78,18 @@ impl Readiness {
         }
     }
 
-    /// Ends the wait with the call: how long it was, or that it was too long.
-    pub(super) fn finish(&mut self) -> Result<Duration, Expired> {
+    /// Ends the wait with the call: what it leaves of the limit, or that it was too long.
+    #[cold]
+    pub(super) fn finish(
+        &mut self,
+        limit: Duration,
+        shared: &Shared,
+    ) -> Result<Duration, Rejected> {
         let Self { waited, expired, .. } = std::mem::take(self);
-        if expired { Err(Expired) } else { Ok(waited) }
+        match limit {
+            _ if expired => Err(shared.refuse(Reason::TimedOut)),
+            Duration::MAX => Ok(limit),
+            _ => Ok(limit.saturating_sub(waited)),
+        }
     }
 }
-
-/// The inner service was not ready in time.
-pub(super) struct Expired;

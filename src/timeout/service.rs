@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use tower_service::Service;
 
-use crate::deadline::{FindDeadline, NoDeadline};
+use crate::deadline::{Deadline, FindDeadline, NoDeadline};
 use crate::error::Rejectable;
 use crate::rejected::{Reason, Rejected};
-use crate::time;
 use crate::timeout::detach::{Detach, Tracked};
 use crate::timeout::readiness::Readiness;
 use crate::timeout::state::{Bound, Shared};
@@ -59,7 +58,19 @@ impl<S, D, P, M> Timeout<S, D, P, M> {
     where
         S: Service<Req>,
     {
-        let Some(readiness) = &mut self.readiness else { return self.inner.poll_ready(cx) };
+        if self.readiness.is_none() {
+            return self.inner.poll_ready(cx);
+        }
+        self.poll_measured(cx)
+    }
+
+    /// Where waiting for readiness counts.
+    #[cold]
+    fn poll_measured<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
+    where
+        S: Service<Req>,
+    {
+        let Some(readiness) = &mut self.readiness else { return Poll::Ready(Ok(())) };
         let inner = |cx: &mut Context<'_>| self.inner.poll_ready(cx);
         readiness.poll(inner, &self.shared, self.finders.own, cx)
     }
@@ -73,18 +84,11 @@ impl<S, D, P, M> Timeout<S, D, P, M> {
     {
         let mut limit = self.finders.limit.find_limit(request).unwrap_or(self.finders.own);
         if let Some(readiness) = &mut self.readiness {
-            match readiness.finish() {
-                Ok(_) if limit == Duration::MAX => {}
-                Ok(waited) => limit = limit.saturating_sub(waited),
-                Err(_) => return Err(self.shared.refuse(Reason::TimedOut)),
-            }
+            limit = readiness.finish(limit, &self.shared)?;
         }
         let mut deadline = self.finders.deadline.find_deadline(request);
-        if deadline.is_some_and(|deadline| deadline.instant() <= time::now()) {
-            if !self.shared.shadow {
-                return Err(self.shared.refuse(Reason::DeadlineExceeded));
-            }
-            self.shared.would_refuse(Reason::DeadlineExceeded);
+        if deadline.is_some_and(Deadline::has_passed) {
+            self.shared.refuse_or_report(Reason::DeadlineExceeded)?;
             deadline = None;
         }
         Ok(Bound { limit, deadline })

@@ -42,6 +42,16 @@ impl Shared {
         }
     }
 
+    /// As [`refuse`](Self::refuse), unless it is in shadow mode: then it is only told.
+    #[cold]
+    pub(super) fn refuse_or_report(&self, reason: Reason) -> Result<(), Rejected> {
+        if !self.shadow {
+            return Err(self.refuse(reason));
+        }
+        self.would_refuse(reason);
+        Ok(())
+    }
+
     /// As [`refuse`](Self::refuse), in shadow mode.
     pub(super) fn would_refuse(&self, reason: Reason) {
         self.emitter.emit(Stage::Arriving, EventKind::WouldReject(reason));
