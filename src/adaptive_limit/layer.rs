@@ -10,7 +10,7 @@ use crate::adaptive_limit::classes::ClassShares;
 use crate::adaptive_limit::limit::{Core, Shared};
 use crate::adaptive_limit::state::Machine;
 use crate::adaptive_limit::{AdaptiveLimit, Algorithm, Cohort, Config, Handle};
-use crate::admission::{Limiter, Queue, QueueLimit, QueueOrder, Refuse, Shares, Slots};
+use crate::admission::{Front, Limiter, Queue, QueueLimit, QueueOrder, Refuse, Shares, Slots};
 use crate::classify::DefaultClassifier;
 use crate::config::{self, ConfigError};
 use crate::deadline::NoDeadline;
@@ -25,10 +25,9 @@ use crate::time;
 /// `A` finds the limit, and `C` judges the outcomes for it; `M` is what happens beyond the limit,
 /// [`Refuse`] or [`Queue`]; `P` says how much a request matters.
 pub struct AdaptiveLimitLayer<A = Cohort, C = DefaultClassifier, M = Refuse, P = NoPriority> {
-    shared: Arc<Shared<A, C>>,
+    front: Arc<Front<Shared<A, C>, P>>,
     core: Arc<Core>,
     mode: M,
-    priority: Arc<P>,
 }
 
 impl AdaptiveLimitLayer {
@@ -74,18 +73,13 @@ impl<S, A, C, M: Clone, P> Layer<S> for AdaptiveLimitLayer<A, C, M, P> {
     type Service = AdaptiveLimit<S, A, C, M, P>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        AdaptiveLimit::new(inner, self.shared.clone(), self.mode.clone(), self.priority.clone())
+        AdaptiveLimit::new(inner, self.front.clone(), self.mode.clone())
     }
 }
 
 impl<A, C, M: Clone, P> Clone for AdaptiveLimitLayer<A, C, M, P> {
     fn clone(&self) -> Self {
-        Self {
-            shared: self.shared.clone(),
-            core: self.core.clone(),
-            mode: self.mode.clone(),
-            priority: self.priority.clone(),
-        }
+        Self { front: self.front.clone(), core: self.core.clone(), mode: self.mode.clone() }
     }
 }
 
@@ -271,6 +265,6 @@ impl<A: Algorithm, C, M, P> Builder<A, C, M, P> {
         let limiter = Limiter { slots, emitter, max_wait, shadow, full };
         let core = Arc::new(Core::new(limiter, range));
         let shared = Arc::new(Shared::new(core.clone(), machine, self.classifier));
-        Ok(AdaptiveLimitLayer { shared, core, mode: self.mode, priority: Arc::new(self.priority) })
+        Ok(AdaptiveLimitLayer { front: Front::new(shared, self.priority), core, mode: self.mode })
     }
 }

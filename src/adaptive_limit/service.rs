@@ -8,7 +8,7 @@ use tower_service::Service;
 
 use crate::adaptive_limit::limit::Shared;
 use crate::adaptive_limit::{Algorithm, Cohort, QueuedFuture, ResponseFuture};
-use crate::admission::{self, Entry, Queue, Refuse};
+use crate::admission::{self, Entry, Front, Queue, Refuse};
 use crate::classify::{Classify, DefaultClassifier};
 use crate::deadline::FindDeadline;
 use crate::error::Rejectable;
@@ -17,21 +17,21 @@ use crate::priority::{FindPriority, NoPriority, Priority};
 /// Limits the calls in flight to what the inner service can carry.
 pub struct AdaptiveLimit<S, A = Cohort, C = DefaultClassifier, M = Refuse, P = NoPriority> {
     inner: S,
-    shared: Arc<Shared<A, C>>,
+    front: Arc<Front<Shared<A, C>, P>>,
     mode: M,
-    priority: Arc<P>,
 }
 
 impl<S, A, C, M, P> AdaptiveLimit<S, A, C, M, P> {
-    pub(super) fn new(inner: S, shared: Arc<Shared<A, C>>, mode: M, priority: Arc<P>) -> Self {
-        Self { inner, shared, mode, priority }
+    pub(super) fn new(inner: S, front: Arc<Front<Shared<A, C>, P>>, mode: M) -> Self {
+        Self { inner, front, mode }
     }
 
     fn class_of<Req>(&self, request: &Req) -> usize
     where
         P: FindPriority<Req>,
     {
-        self.priority.find_priority(request).map_or_else(Default::default, Priority::class).index()
+        let priority = self.front.find.find_priority(request);
+        priority.map_or_else(Default::default, Priority::class).index()
     }
 }
 
@@ -47,14 +47,14 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future, A, C>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
-        match admission::try_enter(&self.shared, self.class_of(&request)) {
+        match admission::try_enter(&self.front.state, self.class_of(&request)) {
             // The permit exists before the inner service is called: a panic in there returns it.
             Ok(permit) => ResponseFuture::running(self.inner.call(request), permit),
             Err(rejected) => ResponseFuture::refused(rejected),
@@ -75,16 +75,16 @@ where
     type Error = S::Error;
     type Future = QueuedFuture<S, S::Future, Req, A, C>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         let class = self.class_of(&request);
         let deadline = || self.mode.deadline().find_deadline(&request);
-        match admission::enter_or_wait(&self.shared, class, deadline) {
+        match admission::enter_or_wait(&self.front.state, class, deadline) {
             Entry::Admitted(permit) => QueuedFuture::running(self.inner.call(request), permit),
             Entry::Refused(rejected) => QueuedFuture::refused(rejected),
             Entry::Waiting(place) => {
@@ -100,12 +100,7 @@ where
 
 impl<S: Clone, A, C, M: Clone, P> Clone for AdaptiveLimit<S, A, C, M, P> {
     fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            shared: self.shared.clone(),
-            mode: self.mode.clone(),
-            priority: self.priority.clone(),
-        }
+        Self::new(self.inner.clone(), self.front.clone(), self.mode.clone())
     }
 }
 
@@ -113,7 +108,7 @@ impl<S: fmt::Debug, A, C, M, P> fmt::Debug for AdaptiveLimit<S, A, C, M, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AdaptiveLimit")
             .field("inner", &self.inner)
-            .field("shared", &self.shared)
+            .field("shared", &self.front.state)
             .finish_non_exhaustive()
     }
 }

@@ -21,12 +21,12 @@ pin_project! {
 }
 
 impl<F, A: Admitter> Call<F, A> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn refused(rejected: Rejected) -> Self {
         Self::Refused { rejected: Some(rejected) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn running(inner: F, permit: Permit<A>) -> Self {
         Self::Running { inner, permit }
     }
@@ -73,7 +73,7 @@ impl<F, A: Admitter> Call<F, A> {
 }
 
 /// The refusal, which is there until the future has answered.
-#[inline]
+#[inline(always)]
 pub(crate) fn taken(rejected: &mut Option<Rejected>) -> Rejected {
     rejected.take().expect("a response future is not polled after it was ready")
 }

@@ -105,7 +105,7 @@ impl Limiter {
 }
 
 /// A slot without a wait. A shadow has one for everybody.
-#[inline]
+#[inline(always)]
 fn acquire_now<A: Limited>(state: &A, partition: usize) -> bool {
     let limiter = state.limiter();
     let free = limiter.slots.try_acquire(partition);

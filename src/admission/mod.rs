@@ -5,6 +5,7 @@
 //! the response future: [`Hold`] and [`Settle`].
 
 mod call;
+mod front;
 mod limiter;
 #[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
 mod loom_tests;
@@ -21,6 +22,7 @@ pub(crate) mod slots;
 mod waiters;
 
 pub(crate) use call::{Call, taken};
+pub(crate) use front::Front;
 pub(crate) use limiter::{Entry, Limited, Limiter, enter_or_wait, try_enter};
 pub(crate) use modes::{Queue, Refuse};
 pub(crate) use permit::{Admitter, Permit};

@@ -30,13 +30,13 @@ pub(crate) struct Permit<A: Admitter> {
 }
 
 impl<A: Admitter> Permit<A> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(admitter: Arc<A>, ticket: A::Ticket) -> Self {
         Self { held: Some((admitter, ticket)) }
     }
 
     /// For a call whose end nobody wants to know of.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn empty() -> Self {
         Self { held: None }
     }
@@ -44,7 +44,7 @@ impl<A: Admitter> Permit<A> {
     /// Judges with the layer's shared state at hand, then settles. Does nothing the second time.
     ///
     /// The permit is let go only after the verdict: where the judge panics, the call is abandoned.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settle_with(&mut self, judge: impl FnOnce(&A) -> Class) {
         if let Some((admitter, _)) = &self.held {
             let class = judge(admitter);
@@ -53,7 +53,7 @@ impl<A: Admitter> Permit<A> {
     }
 
     /// Settles. Does nothing the second time.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settle(&mut self, class: Class) {
         if let Some((admitter, ticket)) = self.held.take() {
             admitter.settle(ticket, class);
@@ -71,7 +71,7 @@ impl<A: Admitter> Permit<A> {
     }
 
     /// The layer's shared state, and what the call takes along, while the permit is held.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn held_mut(&mut self) -> Option<(&A, &mut A::Ticket)> {
         self.held.as_mut().map(|(admitter, ticket)| (&**admitter, ticket))
     }
@@ -82,7 +82,7 @@ impl<A: Admitter> Permit<A> {
 }
 
 impl<A: Admitter> Drop for Permit<A> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         if let Some(held) = self.held.take() {
             abandon(held);

@@ -36,7 +36,8 @@ const STANDING: Duration = Duration::from_millis(100);
 ///
 /// Entering is one compare-and-swap and leaving one subtraction as long as nobody waits. The word
 /// holds the calls in flight and one bit, [`WAITING`]. While the bit is set nobody enters past
-/// the line, and whoever leaves goes through the lock to grant what became free.
+/// the line, and whoever leaves goes through the lock to grant what became free. It is the highest
+/// bit, so that one comparison with the limit finds both: no room, and no right to it.
 ///
 /// No slot is lost between the two: a waiter sets the bit under the lock *before* it looks at the
 /// count for the last time. Whoever leaves after that sees the bit, and waits for the lock;
@@ -46,7 +47,7 @@ const STANDING: Duration = Duration::from_millis(100);
 /// more than a lower limit for some needs none.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    /// Calls in flight times [`ONE`], plus [`WAITING`].
+    /// Calls in flight, plus [`WAITING`].
     word: AtomicUsize,
     limit: AtomicUsize,
     /// What the limit is for all but the first kind, where kinds have shares of it at most.
@@ -56,8 +57,7 @@ pub(crate) struct Slots {
     clock: fn() -> Instant,
 }
 
-const WAITING: usize = 1;
-const ONE: usize = 2;
+const WAITING: usize = 1 << (usize::BITS - 1);
 
 #[derive(Debug)]
 struct Line {
@@ -117,7 +117,7 @@ impl Slots {
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.word.load(Ordering::Acquire) / ONE
+        self.word.load(Ordering::Acquire) & !WAITING
     }
 
     pub(crate) fn limit(&self) -> usize {
@@ -133,7 +133,7 @@ impl Slots {
     }
 
     /// Takes a slot where one is free and nobody waits for it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn try_acquire(&self, partition: usize) -> bool {
         match self.shares {
             Shares::Alike => self.try_acquire_below(self.limit.load(Ordering::Acquire)),
@@ -141,13 +141,14 @@ impl Slots {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn try_acquire_below(&self, limit: usize) -> bool {
+        let limit = limit.min(WAITING);
         let mut word = self.word.load(Ordering::Relaxed);
-        while word / ONE < limit && word & WAITING == 0 {
+        while word < limit {
             match self.word.compare_exchange_weak(
                 word,
-                word + ONE,
+                word + 1,
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
@@ -168,7 +169,7 @@ impl Slots {
 
     /// Takes a slot beyond the limit: for shadow mode, which counts and refuses nobody.
     pub(crate) fn acquire_beyond(&self, partition: usize) {
-        self.word.fetch_add(ONE, Ordering::AcqRel);
+        self.word.fetch_add(1, Ordering::AcqRel);
         if let Some(count) = lock(&self.line).in_flight.get_mut(partition) {
             *count += 1;
         }
@@ -224,11 +225,11 @@ impl Slots {
     }
 
     /// Gives a slot back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn release(&self, partition: usize) {
         if let Shares::Promised(_) = self.shares {
             self.release_of(partition);
-        } else if self.word.fetch_sub(ONE, Ordering::AcqRel) & WAITING != 0 {
+        } else if self.word.fetch_sub(1, Ordering::AcqRel) & WAITING != 0 {
             self.grant();
         }
     }
@@ -237,7 +238,7 @@ impl Slots {
     fn release_of(&self, partition: usize) {
         let mut line = lock(&self.line);
         line.in_flight[partition] -= 1;
-        let word = self.word.fetch_sub(ONE, Ordering::AcqRel);
+        let word = self.word.fetch_sub(1, Ordering::AcqRel);
         drop(line);
         if word & WAITING != 0 {
             self.grant();
@@ -334,7 +335,7 @@ impl Slots {
     /// Only under the lock and with [`WAITING`] set or partitions in use: then the count can fall
     /// meanwhile, but nobody else raises it.
     fn take(&self, line: &mut Line, partition: usize) {
-        self.word.fetch_add(ONE, Ordering::AcqRel);
+        self.word.fetch_add(1, Ordering::AcqRel);
         if let Some(count) = line.in_flight.get_mut(partition) {
             *count += 1;
         }

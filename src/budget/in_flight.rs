@@ -32,13 +32,13 @@ impl InFlight {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn enter(&self) {
         // Release: whoever sees this arrival sees all departures that came before it.
         self.originals.mine().entered.fetch_add(1, Ordering::Release);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn leave(&self) {
         self.originals.mine().left.fetch_add(1, Ordering::Relaxed);
     }

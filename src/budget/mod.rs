@@ -214,7 +214,7 @@ impl Budget {
     }
 
     /// An original call begins.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter(&self) {
         match &self.inner.kind {
             // One clock read in a stride of calls: the date of the deposits.
@@ -225,7 +225,7 @@ impl Budget {
     }
 
     /// That call ended, in whatever way.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn leave(&self) {
         if let Kind::InFlight(in_flight) = &self.inner.kind {
             in_flight.leave();
@@ -233,7 +233,7 @@ impl Budget {
     }
 
     /// An attempt, first or further, ended like this.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn judged(&self, class: Class) {
         if let Kind::Tokens(tokens) = &self.inner.kind {
             tokens.judged(class);

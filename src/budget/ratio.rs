@@ -45,12 +45,12 @@ impl Ratio {
     }
 
     /// An original call. Asks for the time once in a stride.
-    #[inline]
+    #[inline(always)]
     pub(super) fn deposit(&self, now: impl FnOnce() -> u64) {
         self.deposit_to(self.stripes.mine(), now);
     }
 
-    #[inline]
+    #[inline(always)]
     fn deposit_to(&self, stripe: &Pending, now: impl FnOnce() -> u64) {
         if stripe.add() {
             self.settle(stripe, now());
@@ -148,7 +148,7 @@ impl Default for Pending {
 
 impl Pending {
     /// Counts one more. Tells whether the stride is complete.
-    #[inline]
+    #[inline(always)]
     fn add(&self) -> bool {
         // 2^15 threads would have to be here at once for the count to reach the next field.
         (self.word.fetch_add(1, Ordering::Relaxed) + 1) & FULL != 0

@@ -31,7 +31,7 @@ impl Tokens {
     ///
     /// A permanent failure changes nothing: A6 adds for successes and takes for failures that
     /// could be tried again, and says nothing of those that could not.
-    #[inline]
+    #[inline(always)]
     pub(super) fn judged(&self, class: Class) {
         let change = match class {
             Class::Success => self.settings.ratio,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tower_layer::Layer;
 
-use crate::admission::{Limiter, QueueLimit, QueueOrder, Shares, Slots};
+use crate::admission::{Front, Limiter, QueueLimit, QueueOrder, Shares, Slots};
 use crate::bulkhead::state::State;
 use crate::bulkhead::{Bulkhead, Config, Handle, Partitions, Queue, Refuse, Whole};
 use crate::config::{self, ConfigError};
@@ -20,9 +20,8 @@ use crate::time;
 /// `M` is what happens beyond the limit, [`Refuse`] or [`Queue`]; `P` says which partition a
 /// request belongs to.
 pub struct BulkheadLayer<M = Refuse, P = Whole> {
-    state: Arc<State>,
+    front: Arc<Front<State, P>>,
     mode: M,
-    partition: Arc<P>,
 }
 
 impl BulkheadLayer {
@@ -60,7 +59,7 @@ impl<M, P> BulkheadLayer<M, P> {
     /// Reads and steers the limit while it is at work.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(self.state.clone())
+        Handle::new(self.front.state.clone())
     }
 }
 
@@ -68,23 +67,19 @@ impl<S, M: Clone, P> Layer<S> for BulkheadLayer<M, P> {
     type Service = Bulkhead<S, M, P>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Bulkhead::new(inner, self.state.clone(), self.mode.clone(), self.partition.clone())
+        Bulkhead::new(inner, self.front.clone(), self.mode.clone())
     }
 }
 
 impl<M: Clone, P> Clone for BulkheadLayer<M, P> {
     fn clone(&self) -> Self {
-        Self {
-            state: self.state.clone(),
-            mode: self.mode.clone(),
-            partition: self.partition.clone(),
-        }
+        Self { front: self.front.clone(), mode: self.mode.clone() }
     }
 }
 
 impl<M, P> fmt::Debug for BulkheadLayer<M, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BulkheadLayer").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("BulkheadLayer").field("state", &self.front.state).finish_non_exhaustive()
     }
 }
 
@@ -210,7 +205,7 @@ impl<M, P> Builder<M, P> {
         emitter.limit(max_concurrent);
         let full = Reason::BulkheadFull;
         let state = Arc::new(State::new(Limiter { slots, emitter, max_wait, shadow, full }));
-        Ok(BulkheadLayer { state, mode: self.mode, partition: Arc::new(self.partition) })
+        Ok(BulkheadLayer { front: Front::new(state, self.partition), mode: self.mode })
     }
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tower_service::Service;
 
-use crate::admission::{self, Entry, Queue, Refuse};
+use crate::admission::{self, Entry, Front, Queue, Refuse};
 use crate::bulkhead::state::State;
 use crate::bulkhead::{FindPartition, QueuedFuture, ResponseFuture, Whole};
 use crate::deadline::FindDeadline;
@@ -15,14 +15,13 @@ use crate::error::Rejectable;
 /// Limits the calls in flight to the inner service.
 pub struct Bulkhead<S, M = Refuse, P = Whole> {
     inner: S,
-    state: Arc<State>,
+    front: Arc<Front<State, P>>,
     mode: M,
-    partition: Arc<P>,
 }
 
 impl<S, M, P> Bulkhead<S, M, P> {
-    pub(super) fn new(inner: S, state: Arc<State>, mode: M, partition: Arc<P>) -> Self {
-        Self { inner, state, mode, partition }
+    pub(super) fn new(inner: S, front: Arc<Front<State, P>>, mode: M) -> Self {
+        Self { inner, front, mode }
     }
 }
 
@@ -36,14 +35,15 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
-        match admission::try_enter(&self.state, self.partition.find_partition(&request)) {
+        let partition = self.front.find.find_partition(&request);
+        match admission::try_enter(&self.front.state, partition) {
             // The permit exists before the inner service is called: a panic in there returns it.
             Ok(permit) => ResponseFuture::running(self.inner.call(request), permit),
             Err(rejected) => ResponseFuture::refused(rejected),
@@ -62,16 +62,16 @@ where
     type Error = S::Error;
     type Future = QueuedFuture<S, S::Future, Req>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
-        let partition = self.partition.find_partition(&request);
+        let partition = self.front.find.find_partition(&request);
         let deadline = || self.mode.deadline().find_deadline(&request);
-        match admission::enter_or_wait(&self.state, partition, deadline) {
+        match admission::enter_or_wait(&self.front.state, partition, deadline) {
             Entry::Admitted(permit) => QueuedFuture::running(self.inner.call(request), permit),
             Entry::Refused(rejected) => QueuedFuture::refused(rejected),
             Entry::Waiting(place) => {
@@ -87,12 +87,7 @@ where
 
 impl<S: Clone, M: Clone, P> Clone for Bulkhead<S, M, P> {
     fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            state: self.state.clone(),
-            mode: self.mode.clone(),
-            partition: self.partition.clone(),
-        }
+        Self::new(self.inner.clone(), self.front.clone(), self.mode.clone())
     }
 }
 
@@ -100,7 +95,7 @@ impl<S: fmt::Debug, M, P> fmt::Debug for Bulkhead<S, M, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bulkhead")
             .field("inner", &self.inner)
-            .field("state", &self.state)
+            .field("state", &self.front.state)
             .finish_non_exhaustive()
     }
 }

@@ -31,12 +31,12 @@ pub(super) struct Ticket {
 }
 
 impl Limited for State {
-    #[inline]
+    #[inline(always)]
     fn limiter(&self) -> &Limiter {
         &self.limiter
     }
 
-    #[inline]
+    #[inline(always)]
     fn ticket(&self, partition: usize) -> Ticket {
         Ticket { partition, since: self.limiter.emitter.is_on().then(time::now) }
     }
@@ -49,7 +49,7 @@ impl Limited for State {
 impl Admitter for State {
     type Ticket = Ticket;
 
-    #[inline]
+    #[inline(always)]
     fn settle(&self, ticket: Ticket, class: Class) {
         self.limiter.slots.release(ticket.partition);
         if let Some(since) = ticket.since {

@@ -72,7 +72,7 @@ impl Circuit {
         Phase::ALL.into_iter().find(|phase| *phase as u64 == index).unwrap_or(Phase::Closed)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn admits_all(&self) -> bool {
         self.word.load(Ordering::Acquire) & ADMITS_ALL != 0
     }
@@ -86,7 +86,7 @@ impl Circuit {
     }
 
     /// Lets a call through, or refuses it, and tells the observers.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit(&self) -> Result<CallTicket, Rejected> {
         let word = self.word.load(Ordering::Acquire);
         if word & ADMITS_ALL == 0 {
@@ -149,13 +149,13 @@ impl Circuit {
     }
 
     /// Whether nothing has changed since the ticket was given.
-    #[inline]
+    #[inline(always)]
     fn is_current(&self, ticket: Ticket) -> bool {
         self.word.load(Ordering::Acquire) >> GENERATION_SHIFT == ticket.generation
     }
 
     /// Starts an admitted call.
-    #[inline]
+    #[inline(always)]
     fn begin(&self, ticket: Ticket) -> CallTicket {
         self.emitter.emit(Stage::Arriving, EventKind::Admitted { waited: Duration::ZERO });
         CallTicket { ticket, since: self.options.timed.then(time::now) }
@@ -169,7 +169,7 @@ impl Circuit {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn settle(&self, call: CallTicket, class: Class) {
         if !self.is_routine(call.ticket, class) {
             self.settle_in_machine(call, class);
@@ -194,7 +194,7 @@ impl Circuit {
     }
 
     /// A success that the machine would not take note of: no lock, no shared write.
-    #[inline]
+    #[inline(always)]
     fn is_routine(&self, ticket: Ticket, class: Class) -> bool {
         self.options.only_consecutive
             && matches!(class, Class::Success | Class::Permanent)
@@ -323,7 +323,7 @@ pub(super) struct Shared<C> {
 impl<C> Admitter for Shared<C> {
     type Ticket = CallTicket;
 
-    #[inline]
+    #[inline(always)]
     fn settle(&self, ticket: CallTicket, class: Class) {
         self.circuit.settle(ticket, class);
     }

@@ -52,7 +52,7 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future, C>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         if let Some(gate) = &mut self.gate {
             ready!(gate.poll_open(&self.shared.circuit, cx));
@@ -70,7 +70,7 @@ where
         if self.gate.is_none() && self.refuses_next() { Poll::Ready(Ok(())) } else { readiness }
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         let circuit = &self.shared.circuit;
         if std::mem::take(&mut self.refused) {

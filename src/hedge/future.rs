@@ -47,7 +47,7 @@ impl<S, Req, P> ResponseFuture<S, Req, P>
 where
     S: Service<Req>,
 {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(
         first: S::Future,
         second: Second<S, S::Future, Req>,
@@ -65,7 +65,7 @@ where
 {
     type Output = Outcome<S, Req>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let mut failed = None;
@@ -111,8 +111,7 @@ where
     S::Error: Rejectable,
 {
     // Apart, so that the way of a first attempt that is ready at once is short.
-    #[inline(never)]
-    #[inline]
+    #[inline(always)]
     fn poll<P>(
         mut self,
         failed: Option<Answer<S, Req>>,

@@ -34,12 +34,12 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S, Req, P>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, mut request: Req) -> Self::Future {
         // The permit exists before foreign code runs: a panic in there returns it.
         let permit = Shared::admit(&self.shared);

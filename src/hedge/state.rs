@@ -74,7 +74,7 @@ impl Histogram {
     }
 
     /// Lets go of what is too old. Tells whether the percentile was taken anew.
-    #[inline]
+    #[inline(always)]
     pub(super) fn advance(&mut self, now: Instant) -> bool {
         let over = now >= self.until;
         if over {

@@ -81,7 +81,7 @@ impl<S, M> LoadShed<S, M> {
 
 impl<S: Clone, M> LoadShed<S, M> {
     /// Ready whether the inner service is or not; pending only as a shadow, which changes nothing.
-    #[inline]
+    #[inline(always)]
     fn poll_inner<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
     where
         S: Service<Req>,
@@ -121,7 +121,7 @@ impl<S: Clone, M> LoadShed<S, M> {
 
     /// Whether the call may go on: to the inner service, or to wait for it. A shadow tells what it
     /// would have done, and refuses nobody.
-    #[inline]
+    #[inline(always)]
     fn lets_through(&mut self, priority: Priority, ready: bool) -> bool {
         let admitted = self.state.admits(priority, ready);
         if admitted && self.pending_since.is_none() {
@@ -160,12 +160,12 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.poll_inner(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         if !std::mem::take(&mut self.ready) {
             return ResponseFuture::refused(self.state.refuse_unready());
@@ -191,12 +191,12 @@ where
     type Error = S::Error;
     type Future = QueuedFuture<S, S::Future, Req, D>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.poll_inner(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         let ready = std::mem::take(&mut self.ready);
         let decides = !ready || self.state.has_gate() || self.pending_since.is_some();

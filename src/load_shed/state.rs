@@ -54,14 +54,14 @@ impl State {
     }
 
     /// Whether the call is not of the share to be refused.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admits(&self, priority: Priority, ready: bool) -> bool {
         self.gate.as_ref().is_none_or(|gate| gate.admits(priority, ready))
     }
 
     /// The call goes to an inner service that was ready for it. Without an observer there is
     /// nothing to settle, so nothing is held.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit(state: &Arc<Self>, from: Stage, waited: Duration) -> Permit<Self> {
         if !state.emitter.is_on() {
             return Permit::empty();
@@ -72,7 +72,7 @@ impl State {
     }
 
     /// The inner service was found ready, or to have failed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn inner_ready(&self) {
         if self.news.load(Ordering::Relaxed) != 0 {
             self.take_note();
@@ -195,7 +195,7 @@ impl Admitter for State {
     /// Since when it has been in flight. Held only where somebody listens.
     type Ticket = Instant;
 
-    #[inline]
+    #[inline(always)]
     fn settle(&self, since: Instant, class: Class) {
         self.emitter.settled(since, class);
     }

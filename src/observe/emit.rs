@@ -66,7 +66,7 @@ pub(crate) struct Emitter {
 
 impl Emitter {
     /// Whether anybody listens: asked before a clock is read for an event alone.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_on(&self) -> bool {
         !self.observers.is_empty()
     }
@@ -90,7 +90,7 @@ impl Emitter {
         withdrawal
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn emit(&self, stage: Stage, kind: EventKind) {
         if self.is_on() {
             self.send(stage, kind);

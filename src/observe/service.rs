@@ -33,12 +33,12 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future, C>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         self.shared.emitter.emit(Stage::Arriving, EventKind::Admitted { waited: Duration::ZERO });
         let permit = Permit::new(self.shared.clone(), time::now());

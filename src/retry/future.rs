@@ -40,7 +40,7 @@ pin_project! {
 }
 
 impl<S, F, Req, P> ResponseFuture<S, F, Req, P> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(inner: F, again: Option<(S, Req)>, permit: Permit<Shared<P>>) -> Self {
         Self { stage: Stage::Calling { inner }, again, permit, session: None }
     }
@@ -54,7 +54,7 @@ where
 {
     type Output = Result<S::Response, S::Error>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut stage = this.stage;
@@ -115,7 +115,7 @@ where
     P: Policy<Req, S::Response, S::Error>,
 {
     /// The outcome back, if it is the caller's; nothing, if there is to be another attempt.
-    #[inline]
+    #[inline(always)]
     fn conclude(
         &mut self,
         outcome: Result<S::Response, S::Error>,

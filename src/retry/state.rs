@@ -28,7 +28,7 @@ pub(super) struct Shared<P> {
 }
 
 impl<P> Shared<P> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit(shared: &Arc<Self>) -> Permit<Self> {
         let since = shared.emitter.is_on().then(time::now);
         shared.budget.enter();
@@ -39,7 +39,7 @@ impl<P> Shared<P> {
 
     /// What to keep of a request that is about to be sent as this attempt; nothing, if no further
     /// attempt can follow. Tells the request which attempt it is.
-    #[inline]
+    #[inline(always)]
     pub(super) fn keep<Req, T, E>(&self, request: &mut Req, number: u32) -> Option<Req>
     where
         P: Policy<Req, T, E>,
@@ -165,7 +165,7 @@ impl<P> Admitter for Shared<P> {
     /// Since when the call runs, where anybody wants to know.
     type Ticket = Option<Instant>;
 
-    #[inline]
+    #[inline(always)]
     fn settle(&self, since: Option<Instant>, class: Class) {
         self.budget.leave();
         if let Some(since) = since {

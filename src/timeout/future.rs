@@ -37,7 +37,7 @@ impl<F> ResponseFuture<F> {
         Self { stage: Stage::Refused { rejected: Some(rejected) } }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn running(inner: F, bound: Bound, permit: Permit<Shared>) -> Self {
         Self { stage: Stage::Running { inner, timer: Timer::new(bound), permit } }
     }
@@ -50,7 +50,7 @@ where
 {
     type Output = Result<T, E>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut stage = self.project().stage;
         let rejected = match stage.as_mut().project() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tower_layer::Layer;
 
+use crate::admission::Front;
 use crate::config::{self, ConfigError, check};
 use crate::deadline::NoDeadline;
 use crate::observe::{Identity, identity_setters};
@@ -15,8 +16,7 @@ use crate::timeout::{Cancel, Config, Detach, Fixed, Handle, LastUnbounded, Timeo
 
 /// Bounds how long a call may take. See the [module](super) for what it does.
 pub struct TimeoutLayer<D = NoDeadline, P = Fixed, M = Cancel> {
-    shared: Arc<Shared>,
-    finders: Arc<Finders<D, P>>,
+    front: Arc<Front<Shared, Finders<D, P>>>,
     mode: M,
     also_readiness: bool,
 }
@@ -60,21 +60,14 @@ impl<S, D, P, M: Clone> Layer<S> for TimeoutLayer<D, P, M> {
     type Service = Timeout<S, D, P, M>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Timeout::new(
-            inner,
-            self.shared.clone(),
-            self.finders.clone(),
-            self.mode.clone(),
-            self.also_readiness,
-        )
+        Timeout::new(inner, self.front.clone(), self.mode.clone(), self.also_readiness)
     }
 }
 
 impl<D, P, M: Clone> Clone for TimeoutLayer<D, P, M> {
     fn clone(&self) -> Self {
         Self {
-            shared: self.shared.clone(),
-            finders: self.finders.clone(),
+            front: self.front.clone(),
             mode: self.mode.clone(),
             also_readiness: self.also_readiness,
         }
@@ -83,7 +76,7 @@ impl<D, P, M: Clone> Clone for TimeoutLayer<D, P, M> {
 
 impl<D, P, M> fmt::Debug for TimeoutLayer<D, P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TimeoutLayer").field("shared", &self.shared).finish_non_exhaustive()
+        f.debug_struct("TimeoutLayer").field("shared", &self.front.state).finish_non_exhaustive()
     }
 }
 
@@ -216,8 +209,7 @@ impl<D, P, M> Builder<D, P, M> {
         let Config { limit, shadow, also_readiness, .. } = self.config;
         let finders = Finders { deadline: self.deadline, limit: self.per_request, own: limit };
         Ok(TimeoutLayer {
-            shared: Arc::new(Shared { emitter, shadow }),
-            finders: Arc::new(finders),
+            front: Front::new(Arc::new(Shared { emitter, shadow }), finders),
             mode: self.mode,
             also_readiness,
         })

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tower_service::Service;
 
+use crate::admission::Front;
 use crate::deadline::{Deadline, FindDeadline, NoDeadline};
 use crate::error::Rejectable;
 use crate::rejected::{Reason, Rejected};
@@ -21,8 +22,7 @@ use crate::timeout::{FindLimit, Fixed, ResponseFuture};
 /// time is over: [`Cancel`] or [`Detach`].
 pub struct Timeout<S, D = NoDeadline, P = Fixed, M = Cancel> {
     inner: S,
-    shared: Arc<Shared>,
-    finders: Arc<Finders<D, P>>,
+    front: Arc<Front<Shared, Finders<D, P>>>,
     mode: M,
     /// There where waiting for readiness counts.
     readiness: Option<Box<Readiness>>,
@@ -44,16 +44,15 @@ pub(super) struct Finders<D, P> {
 impl<S, D, P, M> Timeout<S, D, P, M> {
     pub(super) fn new(
         inner: S,
-        shared: Arc<Shared>,
-        finders: Arc<Finders<D, P>>,
+        front: Arc<Front<Shared, Finders<D, P>>>,
         mode: M,
         also_readiness: bool,
     ) -> Self {
         let readiness = also_readiness.then(Box::default);
-        Self { inner, shared, finders, mode, readiness }
+        Self { inner, front, mode, readiness }
     }
 
-    #[inline]
+    #[inline(always)]
     fn poll_inner_ready<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
     where
         S: Service<Req>,
@@ -72,23 +71,23 @@ impl<S, D, P, M> Timeout<S, D, P, M> {
     {
         let Some(readiness) = &mut self.readiness else { return Poll::Ready(Ok(())) };
         let inner = |cx: &mut Context<'_>| self.inner.poll_ready(cx);
-        readiness.poll(inner, &self.shared, self.finders.own, cx)
+        readiness.poll(inner, &self.front.state, self.front.find.own, cx)
     }
 
     /// The bound of this call, or the refusal of one that comes too late.
-    #[inline]
+    #[inline(always)]
     fn bound<Req>(&mut self, request: &Req) -> Result<Bound, Rejected>
     where
         D: FindDeadline<Req>,
         P: FindLimit<Req>,
     {
-        let mut limit = self.finders.limit.find_limit(request).unwrap_or(self.finders.own);
+        let mut limit = self.front.find.limit.find_limit(request).unwrap_or(self.front.find.own);
         if let Some(readiness) = &mut self.readiness {
-            limit = readiness.finish(limit, &self.shared)?;
+            limit = readiness.finish(limit, &self.front.state)?;
         }
-        let mut deadline = self.finders.deadline.find_deadline(request);
+        let mut deadline = self.front.find.deadline.find_deadline(request);
         if deadline.is_some_and(Deadline::has_passed) {
-            self.shared.refuse_or_report(Reason::DeadlineExceeded)?;
+            self.front.state.refuse_or_report(Reason::DeadlineExceeded)?;
             deadline = None;
         }
         Ok(Bound { limit, deadline })
@@ -106,17 +105,17 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.poll_inner_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         match self.bound(&request) {
             Err(rejected) => ResponseFuture::refused(rejected),
             Ok(bound) => {
-                let permit = Shared::admit(&self.shared, None);
+                let permit = Shared::admit(&self.front.state, None);
                 ResponseFuture::running(self.inner.call(request), bound, permit)
             }
         }
@@ -135,17 +134,17 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<Tracked<S::Future>>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.poll_inner_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         match self.bound(&request) {
             Err(rejected) => ResponseFuture::refused(rejected),
             Ok(bound) => {
-                let permit = Shared::admit(&self.shared, None);
+                let permit = Shared::admit(&self.front.state, None);
                 let inner = self.mode.track(self.inner.call(request));
                 ResponseFuture::running(inner, bound, permit)
             }
@@ -157,8 +156,7 @@ impl<S: Clone, D, P, M: Clone> Clone for Timeout<S, D, P, M> {
     fn clone(&self) -> Self {
         Self::new(
             self.inner.clone(),
-            self.shared.clone(),
-            self.finders.clone(),
+            self.front.clone(),
             self.mode.clone(),
             self.readiness.is_some(),
         )
@@ -169,7 +167,7 @@ impl<S: fmt::Debug, D, P, M> fmt::Debug for Timeout<S, D, P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timeout")
             .field("inner", &self.inner)
-            .field("limit", &self.finders.own)
+            .field("limit", &self.front.find.own)
             .finish_non_exhaustive()
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// `now` where somebody has read the clock already.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit(shared: &Arc<Self>, now: Option<Instant>) -> Permit<Self> {
         let since = shared.emitter.is_on().then(|| now.unwrap_or_else(time::now));
         let permit = Permit::new(shared.clone(), since);
@@ -67,7 +67,7 @@ impl Admitter for Shared {
     /// Since when the call runs, where anybody wants to know.
     type Ticket = Option<Instant>;
 
-    #[inline]
+    #[inline(always)]
     fn settle(&self, since: Option<Instant>, class: Class) {
         if let Some(since) = since {
             self.emitter.settled(since, class);

@@ -34,7 +34,7 @@ impl<F, C> ThrottleFuture<F, C> {
 }
 
 /// Notes a timeout, which no class tells from other transient failures.
-#[inline]
+#[inline(always)]
 fn note<T, E: Rejectable, C>(outcome: &Result<T, E>, permit: &mut Permit<Shared<C>>) {
     let Err(error) = outcome else { return };
     if error.rejected().is_some_and(|rejected| rejected.reason() == Reason::TimedOut)
@@ -52,7 +52,7 @@ where
 {
     type Output = Result<T, E>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.project().call.poll_with(cx, |outcome, permit| {
             if let Some(permit) = permit {

@@ -34,12 +34,12 @@ where
     type Error = S::Error;
     type Future = ThrottleFuture<S::Future, C>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         match Shared::admit(&self.shared) {
             // The permit exists before the inner service is called: a panic in there abandons it.

@@ -58,7 +58,7 @@ impl Machine {
 
     /// Decides on a call and counts it, as accepted unless it is refused. Draws, uniformly of
     /// `[0, 1)`, only where refusing is possible.
-    #[inline]
+    #[inline(always)]
     pub(super) fn arrive(&self, now: Instant, draw: impl FnOnce() -> f64) -> Arrival {
         let slice = self.slice(now);
         let refused = !self.is_calm(slice) && self.refuses(now, draw);
@@ -73,7 +73,7 @@ impl Machine {
         Arrival { slice, refused }
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_calm(&self, slice: u64) -> bool {
         let lowerings = self.lowerings.load(Ordering::Acquire);
         self.calm.load(Ordering::Acquire) == calm(slice, lowerings)
@@ -117,7 +117,7 @@ impl Machine {
         u64::try_from(elapsed).unwrap_or(u64::MAX)
     }
 
-    #[inline]
+    #[inline(always)]
     fn slice(&self, now: Instant) -> u64 {
         (self.elapsed(now) / self.width).min(LAST)
     }
