@@ -93,7 +93,7 @@ pub(crate) enum Outcomes {
 impl Outcomes {
     pub(crate) fn new(window: Window, now: Instant) -> Self {
         match window {
-            Window::Count(size) => Self::Count(Ring::new(size)),
+            Window::Count(size) => Self::Count(Ring::new(size, now)),
             Window::Time(span) => Self::Time(Buckets::new(span, now)),
         }
     }
@@ -102,6 +102,35 @@ impl Outcomes {
         match self {
             Self::Count(ring) => ring.record(outcome),
             Self::Time(buckets) => buckets.record(now, outcome),
+        }
+    }
+
+    /// So many outcomes without a fault, that ended in that slot. Those of a slot that has left the
+    /// window are gone.
+    pub(crate) fn record_good(&mut self, slot: Slot, calls: u64) {
+        match self {
+            // A whole ring of them leaves nothing else in it.
+            Self::Count(ring) => {
+                (0..calls.min(ring.outcomes.len() as u64))
+                    .for_each(|_| ring.record(Outcome::default()));
+            }
+            Self::Time(buckets) => buckets.record_good(slot, calls),
+        }
+    }
+
+    /// Where an outcome goes that ends at present.
+    pub(crate) fn slot(&self) -> Slot {
+        match self {
+            Self::Count(ring) => Slot { number: 0, until: ring.until },
+            Self::Time(buckets) => Slot { number: buckets.steps, until: buckets.newest_until },
+        }
+    }
+
+    /// The sums as of the latest time that it was shown.
+    pub(crate) fn present(&self) -> Totals {
+        match self {
+            Self::Count(ring) => ring.totals,
+            Self::Time(buckets) => buckets.totals,
         }
     }
 
@@ -124,17 +153,35 @@ impl Outcomes {
     }
 }
 
+/// A part of a window in which it makes no difference when an outcome ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    number: u64,
+    until: Instant,
+}
+
+impl Slot {
+    /// Whether an outcome belongs here that ends `now`.
+    #[inline]
+    pub(crate) fn holds(self, now: Instant) -> bool {
+        now < self.until
+    }
+}
+
 /// The last n outcomes: a ring in which the newest overwrites the oldest.
 #[derive(Debug)]
 pub(crate) struct Ring {
     outcomes: Box<[Outcome]>,
     next: usize,
     totals: Totals,
+    /// As good as never.
+    until: Instant,
 }
 
 impl Ring {
-    fn new(size: u32) -> Self {
+    fn new(size: u32, now: Instant) -> Self {
         Self {
+            until: time::later(now, Duration::MAX),
             outcomes: vec![Outcome::default(); size as usize].into(),
             next: 0,
             totals: Totals::default(),
@@ -173,6 +220,8 @@ pub(crate) struct Buckets {
     /// Its end. Kept, since comparing two instants costs a fraction of subtracting them.
     newest_until: Instant,
     newest: usize,
+    /// How many buckets there were before the newest.
+    steps: u64,
 }
 
 impl Buckets {
@@ -185,6 +234,7 @@ impl Buckets {
             newest_since: now,
             newest_until: time::later(now, width),
             newest: 0,
+            steps: 0,
         }
     }
 
@@ -192,6 +242,17 @@ impl Buckets {
         self.advance(now);
         self.sums[self.newest].add(outcome);
         self.totals.add(outcome);
+    }
+
+    fn record_good(&mut self, slot: Slot, calls: u64) {
+        let age = self.steps - slot.number;
+        if age < BUCKETS.into() {
+            // Less than the number of buckets.
+            #[allow(clippy::cast_possible_truncation)]
+            let at = (self.newest + BUCKETS as usize - age as usize) % BUCKETS as usize;
+            self.sums[at].calls += calls;
+            self.totals.calls += calls;
+        }
     }
 
     /// Lets buckets leave until the newest one holds `now`. A clock that stands still or goes
@@ -207,6 +268,7 @@ impl Buckets {
     fn leave_newest(&mut self, now: Instant) {
         let ahead = now.saturating_duration_since(self.newest_since);
         let steps = ahead.as_nanos() / self.width.as_nanos();
+        self.steps = self.steps.saturating_add(u64::try_from(steps).unwrap_or(u64::MAX));
         for _ in 0..steps.min(BUCKETS.into()) {
             self.newest = (self.newest + 1) % BUCKETS as usize;
             let leaving = std::mem::take(&mut self.sums[self.newest]);

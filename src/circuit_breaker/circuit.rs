@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::admission::{Admitter, Permit, Settle};
 use crate::circuit_breaker::state::Machine;
+use crate::circuit_breaker::tally::Tally;
 use crate::circuit_breaker::ticket::{Reception, Refusal, Role, Ticket};
 use crate::circuit_breaker::wakers::Wakers;
 use crate::circuit_breaker::{Phase, Snapshot};
@@ -13,7 +14,7 @@ use crate::classify::Class;
 use crate::observe::{Emitter, EventKind, Stage};
 use crate::rejected::{Reason, Rejected};
 use crate::rng::Rng;
-use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
+use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::time::{self, Instant};
 
 /// What all services of one layer value share.
@@ -22,10 +23,14 @@ use crate::time::{self, Instant};
 /// written under the lock and read without it. A call that is admitted by a word that is stale by
 /// then carries that word's generation, so its result is late, as it would be had it been admitted
 /// an instant earlier.
+///
+/// It also says whether successes are [routine](Machine::is_routine). These stay out of the lock:
+/// where the window needs them they are counted in the tally, else nowhere. Whoever takes the lock
+/// withdraws that first and then collects what was counted until then, so that no success is
+/// counted behind the back of a decision.
 pub(super) struct Circuit {
     word: AtomicU64,
-    /// Mirrors [`Machine::streak`].
-    streak: AtomicU32,
+    tally: Tally,
     core: Mutex<Core>,
     wakers: Wakers,
     emitter: Emitter,
@@ -40,26 +45,28 @@ struct Core {
 }
 
 /// What the calls need to know of the settings.
-#[allow(clippy::struct_excessive_bools)] // Four independent switches, each read by name.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Options {
     pub(super) shadow: bool,
     pub(super) gate: bool,
     /// Somebody needs the latency of calls.
     pub(super) timed: bool,
-    /// Successes change nothing unless failures came before: see `Settings::keeps_window`.
-    pub(super) only_consecutive: bool,
+    /// A call that took longer than this is slow.
+    pub(super) slow: Option<Duration>,
+    /// Whether routine successes are counted: see `Settings::keeps_window`.
+    pub(super) counts: bool,
 }
 
 const PHASE_BITS: u64 = 0b0111;
-const ADMITS_ALL: u64 = 0b1000;
-const GENERATION_SHIFT: u32 = 4;
+const ADMITS_ALL: u64 = 0b0_1000;
+const ROUTINE: u64 = 0b1_0000;
+const GENERATION_SHIFT: u32 = 5;
 
 impl Circuit {
     pub(super) fn new(machine: Machine, rng: Rng, emitter: Emitter, options: Options) -> Self {
         Self {
             word: AtomicU64::new(word_of(&machine)),
-            streak: AtomicU32::new(machine.streak()),
+            tally: Tally::default(),
             core: Mutex::new(Core { machine, rng, telling: false }),
             wakers: Wakers::default(),
             emitter,
@@ -171,18 +178,44 @@ impl Circuit {
 
     #[inline(always)]
     fn settle(&self, call: CallTicket, class: Class) {
-        if !self.is_routine(call.ticket, class) {
-            self.settle_in_machine(call, class);
-        } else if let Some(since) = call.since {
+        let success = matches!(class, Class::Success | Class::Permanent);
+        if !success || !matches!(call.ticket.role, Role::Call) {
+            return self.settle_in_machine(call, class, None);
+        }
+        if self.options.counts {
+            return self.settle_success(call, class);
+        }
+        if !self.is_routine(call.ticket) {
+            return self.settle_in_machine(call, class, None);
+        }
+        if let Some(since) = call.since {
             self.emitter.settled(since, class);
         }
     }
 
-    fn settle_in_machine(&self, CallTicket { ticket, since }: CallTicket, class: Class) {
+    /// A success that the window needs.
+    fn settle_success(&self, call: CallTicket, class: Class) {
+        let CallTicket { ticket, since } = call;
         let now = time::now();
-        let latency = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let reception =
-            self.with(|core| core.machine.settle(now, ticket, class, latency, &mut core.rng));
+        let latency = latency(since, now);
+        let slow = self.options.slow.is_some_and(|limit| latency > limit);
+        if slow || !self.tally.add(ticket.generation, now, || self.is_routine(ticket)) {
+            self.settle_in_machine(call, class, Some(now));
+        } else {
+            self.emitter.emit(Stage::InFlight, EventKind::Settled { class, latency });
+        }
+    }
+
+    #[cold]
+    fn settle_in_machine(&self, call: CallTicket, class: Class, now: Option<Instant>) {
+        let CallTicket { ticket, since } = call;
+        let now = now.unwrap_or_else(time::now);
+        let latency = latency(since, now);
+        let reception = self.with(|core| {
+            let reception = core.machine.settle(now, ticket, class, latency, &mut core.rng);
+            self.tally.renew(core.machine.place());
+            reception
+        });
         if matches!(ticket.role, Role::Probe(_)) {
             self.wakers.wake_all();
         }
@@ -193,14 +226,11 @@ impl Circuit {
         self.emitter.emit(Stage::InFlight, kind);
     }
 
-    /// A success that the machine would not take note of: no lock, no shared write.
+    /// Whether a success of this ticket is one that the machine need not see.
     #[inline(always)]
-    fn is_routine(&self, ticket: Ticket, class: Class) -> bool {
-        self.options.only_consecutive
-            && matches!(class, Class::Success | Class::Permanent)
-            && matches!(ticket.role, Role::Call)
-            && self.is_current(ticket)
-            && self.streak.load(Ordering::Acquire) == 0
+    fn is_routine(&self, ticket: Ticket) -> bool {
+        let word = self.word.load(Ordering::Acquire);
+        word & ROUTINE != 0 && word >> GENERATION_SHIFT == ticket.generation
     }
 
     #[cold]
@@ -248,15 +278,24 @@ impl Circuit {
     /// the lock is released.
     fn with<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
         let mut core = lock(&self.core);
+        self.collect(&mut core.machine);
         let result = work(&mut core);
         self.word.store(word_of(&core.machine), Ordering::Release);
-        self.streak.store(core.machine.streak(), Ordering::Release);
         let changed = core.machine.has_untold();
         drop(core);
         if changed {
             self.tell();
         }
         result
+    }
+
+    /// Shows the machine the successes that were counted apart, after which no more are.
+    fn collect(&self, machine: &mut Machine) {
+        let routine = self.word.load(Ordering::Relaxed) & ROUTINE != 0;
+        if routine && self.options.counts {
+            self.word.fetch_and(!ROUTINE, Ordering::AcqRel);
+            self.tally.collect(|slot, calls| machine.count_routine(slot, calls));
+        }
     }
 
     /// Tells of transitions in the order in which they happened, whichever threads made them:
@@ -293,7 +332,12 @@ impl Drop for Told<'_> {
 
 fn word_of(machine: &Machine) -> u64 {
     let admits_all = if machine.admits_all() { ADMITS_ALL } else { 0 };
-    machine.generation() << GENERATION_SHIFT | admits_all | machine.phase() as u64
+    let routine = if machine.is_routine() { ROUTINE } else { 0 };
+    machine.generation() << GENERATION_SHIFT | routine | admits_all | machine.phase() as u64
+}
+
+fn latency(since: Option<Instant>, now: Instant) -> Duration {
+    since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
 }
 
 impl fmt::Debug for Circuit {

@@ -224,7 +224,8 @@ impl<C> Builder<C> {
             shadow: self.config.shadow,
             gate: self.config.gate,
             timed: settings.slow.is_some() || emitter.is_on(),
-            only_consecutive: !settings.keeps_window(),
+            slow: settings.slow.map(|(limit, _)| limit),
+            counts: settings.keeps_window(),
         };
         let machine = Machine::new(settings, time::now());
         let circuit = Arc::new(Circuit::new(machine, Rng::new(self.seed), emitter, options));

@@ -40,7 +40,8 @@ fn shared(config: &Config, seen: &Arc<Seen>) -> Arc<Shared<()>> {
         shadow: false,
         gate: false,
         timed: false,
-        only_consecutive: !settings.keeps_window(),
+        slow: None,
+        counts: settings.keeps_window(),
     };
     let machine = Machine::new(settings, time::now());
     let emitter = identity.emitter("circuit_breaker", None);

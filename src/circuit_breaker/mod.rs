@@ -112,6 +112,7 @@ mod model_tests;
 mod probes;
 mod service;
 mod state;
+mod tally;
 mod ticket;
 mod wakers;
 

@@ -31,14 +31,30 @@ impl<S, C> CircuitBreaker<S, C> {
     }
 
     /// Ready because the next call will be refused, whatever the inner service says.
+    #[inline(always)]
     fn refuses_next(&mut self) -> bool {
-        let circuit = &self.shared.circuit;
-        if !self.refused && (circuit.admits_all() || !circuit.refuses()) {
+        !(self.shared.circuit.admits_all() && !self.refused) && self.refuses_next_of_some()
+    }
+
+    #[cold]
+    fn refuses_next_of_some(&mut self) -> bool {
+        if !self.refused && !self.shared.circuit.refuses() {
             return false;
         }
         self.watch = None;
         self.refused = true;
         true
+    }
+}
+
+impl<S, C> CircuitBreaker<S, C> {
+    /// Waits for the circuit beside the inner service.
+    #[cold]
+    fn watch<E>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        let circuit = &self.shared.circuit;
+        self.watch.get_or_insert_with(|| Watch::new(circuit)).register(cx);
+        // Once more: the circuit may have opened before the registration.
+        if self.gate.is_none() && self.refuses_next() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }
 
@@ -60,14 +76,13 @@ where
             return Poll::Ready(Ok(()));
         }
         let readiness = self.inner.poll_ready(cx);
-        if readiness.is_ready() {
-            self.watch = None;
-            return readiness;
+        if readiness.is_pending() {
+            return self.watch(cx);
         }
-        let circuit = &self.shared.circuit;
-        self.watch.get_or_insert_with(|| Watch::new(circuit)).register(cx);
-        // Once more: the circuit may have opened before the registration.
-        if self.gate.is_none() && self.refuses_next() { Poll::Ready(Ok(())) } else { readiness }
+        if self.watch.is_some() {
+            self.watch = None;
+        }
+        readiness
     }
 
     #[inline(always)]

@@ -8,12 +8,13 @@ use std::time::Duration;
 use crate::backoff;
 use crate::circuit_breaker::config::Settings;
 use crate::circuit_breaker::probes::Probes;
+use crate::circuit_breaker::tally::Place;
 use crate::circuit_breaker::ticket::{Reception, Refusal, Role, Ticket};
 use crate::circuit_breaker::{Phase, Snapshot};
 use crate::classify::Class;
 use crate::rng::Rng;
 use crate::time::{self, Instant};
-use crate::window::{Outcome, Outcomes, Totals, Window};
+use crate::window::{Outcome, Outcomes, Slot, Totals, Window};
 
 /// States, window and trips. Decides for one call at a time, under the lock of its owner.
 #[derive(Debug)]
@@ -80,8 +81,30 @@ impl Machine {
         matches!(self.state, State::Closed { ramping: false, .. } | State::Disabled)
     }
 
-    pub(super) fn streak(&self) -> u32 {
-        self.streak
+    /// Whether a success changes nothing but the sums of the window, until somebody else does
+    /// something here: it ends no streak, and as long as no time passes it cannot trip. With enough
+    /// calls in the window, each success more only lowers the rates.
+    pub(super) fn is_routine(&self) -> bool {
+        let counts = matches!(self.state, State::Closed { .. } | State::Disabled);
+        counts && self.streak == 0 && {
+            let totals = self.window.present();
+            totals.failed == 0 && totals.slow == 0
+                || totals.calls >= u64::from(self.settings.minimum_calls)
+                    && !self.rates_trip(totals)
+        }
+    }
+
+    /// Where a success that ends at present is counted.
+    pub(super) fn place(&self) -> Place {
+        Place { generation: self.generation, slot: self.window.slot() }
+    }
+
+    /// Successes of this generation that ended in that slot while they were routine.
+    pub(super) fn count_routine(&mut self, slot: Slot, calls: u64) {
+        self.window.record_good(slot, calls);
+        if let State::Closed { recorded, .. } = &mut self.state {
+            *recorded += calls;
+        }
     }
 
     /// The oldest transition that nobody has been told of.
@@ -302,6 +325,10 @@ impl Machine {
         if totals.calls < u64::from(self.settings.minimum_calls) {
             return false;
         }
+        self.rates_trip(totals)
+    }
+
+    fn rates_trip(&self, totals: Totals) -> bool {
         let Settings { failure_rate, slow, .. } = &self.settings;
         failure_rate.is_some_and(|share| share.reached(totals.failed, totals.calls))
             || slow.is_some_and(|(_, share)| share.reached(totals.slow, totals.calls))

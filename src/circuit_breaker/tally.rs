@@ -1,0 +1,70 @@
+//! [`Tally`]: routine successes, counted apart so that calls on several threads share nothing.
+
+use crate::sync::stripes::Stripes;
+use crate::sync::{Mutex, lock};
+use crate::time::Instant;
+use crate::window::Slot;
+
+/// The successes that the machine has not been shown yet: of each thread its own.
+///
+/// A success while all is well changes nothing but the sums of the window. So it is only counted
+/// here, under a lock that no other thread asks for, and whoever needs the machine collects these
+/// counts first. A count is for one slot of the window and for one generation of the circuit: what
+/// the machine is shown later is what it would have been shown at once.
+///
+/// The alternative, a batch that reaches the machine now and then, needs no clock either; but its
+/// calls would be dated later than they ended, and then a window is not exact.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    stripes: Stripes<Mutex<Count>>,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    /// What the successes are counted for; nothing is, before this thread has seen the machine.
+    place: Option<Place>,
+    calls: u64,
+}
+
+/// What successes are counted for at present.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) generation: u64,
+    pub(super) slot: Slot,
+}
+
+impl Tally {
+    /// Counts a success of that generation that ended `now`; `false` if it has to go to the
+    /// machine. `still_routine` is asked when nobody can be collecting this count.
+    #[inline]
+    pub(super) fn add(
+        &self,
+        generation: u64,
+        now: Instant,
+        still_routine: impl FnOnce() -> bool,
+    ) -> bool {
+        let mut count = lock(self.stripes.mine());
+        let fits = count
+            .place
+            .is_some_and(|place| place.generation == generation && place.slot.holds(now));
+        let counted = fits && still_routine();
+        count.calls += u64::from(counted);
+        counted
+    }
+
+    /// Says what this thread's successes are counted for from here on.
+    pub(super) fn renew(&self, place: Place) {
+        lock(self.stripes.mine()).place = Some(place);
+    }
+
+    /// Takes all counts.
+    pub(super) fn collect(&self, mut show: impl FnMut(Slot, u64)) {
+        for stripe in self.stripes.iter() {
+            let mut count = lock(stripe);
+            let calls = std::mem::take(&mut count.calls);
+            if let (Some(place), 1..) = (count.place, calls) {
+                show(place.slot, calls);
+            }
+        }
+    }
+}
