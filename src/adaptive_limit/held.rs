@@ -25,20 +25,32 @@ struct Head {
 }
 
 /// Judges the outcome, and ends the call.
+#[inline(always)]
 pub(super) fn settle<A, C, T, E>(permit: &mut Permit<Shared<A, C>>, outcome: &Result<T, E>)
 where
     A: Algorithm,
     C: Classify<T, E>,
     E: Rejectable,
 {
-    let Some((shared, ticket)) = permit.held_mut() else { return };
-    if let Ticket::Untimed = ticket {
+    if let Some((_, Ticket::Untimed)) = permit.held_mut() {
         // Nobody asks what came of it.
         if let Some((shared, _)) = permit.release() {
             shared.end_untimed();
         }
-        return;
+    } else {
+        settle_timed(permit, outcome);
     }
+}
+
+/// Out of line: most calls are not timed.
+#[inline(never)]
+fn settle_timed<A, C, T, E>(permit: &mut Permit<Shared<A, C>>, outcome: &Result<T, E>)
+where
+    A: Algorithm,
+    C: Classify<T, E>,
+    E: Rejectable,
+{
+    let Some((shared, _)) = permit.held_mut() else { return };
     // The permit is let go only after the verdict: where the judge panics, the call is abandoned.
     let class = shared.classifier.classify(outcome.as_ref());
     let end = End::of(Outcome::of(class, timed_out(outcome)));

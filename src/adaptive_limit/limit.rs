@@ -119,6 +119,20 @@ impl<A: Algorithm, C> Shared<A, C> {
         }
     }
 
+    /// A call that the algorithm or an observer follows. Out of line: most are not followed.
+    #[inline(never)]
+    fn begin_timed(&self, ticket: &mut Ticket, skipped: bool) {
+        let watched = self.core.limiter.emitter.is_on();
+        let since = time::now();
+        let (mark, changed) = if skipped { (None, false) } else { self.show_begin(since) };
+        *ticket = match mark {
+            Some(mark) => Ticket::Sampled { since, mark },
+            None if watched => Ticket::Timed { since },
+            None => Ticket::Untimed,
+        };
+        self.tell_if(changed);
+    }
+
     /// Shows the algorithm an admitted call: what it wants of its end, and whether that changed
     /// the limit.
     fn show_begin(&self, now: Instant) -> (Option<u64>, bool) {
@@ -279,18 +293,9 @@ impl<A: Algorithm, C> Limited for Shared<A, C> {
     fn begin(permit: &mut Permit<Self>) {
         let Some((shared, ticket)) = permit.held_mut() else { return };
         let skipped = shared.core.skips_one();
-        let watched = shared.core.limiter.emitter.is_on();
-        if skipped && !watched {
-            return;
+        if !skipped || shared.core.limiter.emitter.is_on() {
+            shared.begin_timed(ticket, skipped);
         }
-        let since = time::now();
-        let (mark, changed) = if skipped { (None, false) } else { shared.show_begin(since) };
-        *ticket = match mark {
-            Some(mark) => Ticket::Sampled { since, mark },
-            None if watched => Ticket::Timed { since },
-            None => Ticket::Untimed,
-        };
-        shared.tell_if(changed);
     }
 
     fn give_back(&self, ticket: Ticket) {
