@@ -93,7 +93,8 @@ impl Emitter {
     #[inline(always)]
     pub(crate) fn emit(&self, stage: Stage, kind: EventKind) {
         if self.is_on() {
-            self.send(stage, kind);
+            // Made here: its kind is what a call by value would copy.
+            self.send(&Event { layer: self.layer, name: &self.name, kind, stage });
         }
     }
 
@@ -130,11 +131,10 @@ impl Emitter {
         self.emit(Stage::InFlight, EventKind::Settled { class, latency });
     }
 
-    #[cold]
-    fn send(&self, stage: Stage, kind: EventKind) {
-        let event = Event { layer: self.layer, name: &self.name, kind, stage };
+    #[inline(never)]
+    fn send(&self, event: &Event<'_>) {
         for observer in &self.observers {
-            observer.on_event(&event);
+            observer.on_event(event);
         }
     }
 }

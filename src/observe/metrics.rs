@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::mem::{Discriminant, discriminant};
+use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
 use ::metrics::{
@@ -15,6 +16,13 @@ use crate::observe::family::Family;
 use crate::observe::{Event, EventKind, Observe, Stage, StoreCall};
 use crate::rejected::Reason;
 use crate::sync::{Mutex, lock};
+
+mod names;
+
+use names::{
+    ABANDONED, BUDGET, CALLS, IDEMPOTENCY, IN_FLIGHT, LATE_RESULTS, LATENCY, LIMIT, MALFORMED,
+    QUEUE, QUEUED, REJECTIONS, RETRIES, STATE, STORE, TRANSITIONS, WOULD_REJECT,
+};
 
 /// Turns events into metrics of the [`metrics`](https://docs.rs/metrics) facade, for whichever
 /// exporter the program has installed.
@@ -131,31 +139,14 @@ impl fmt::Debug for MetricsObserver {
     }
 }
 
-const CALLS: &str = "buttress_calls_total";
-const REJECTIONS: &str = "buttress_rejections_total";
-const WOULD_REJECT: &str = "buttress_would_reject_total";
-const ABANDONED: &str = "buttress_abandoned_total";
-const LATE_RESULTS: &str = "buttress_late_results_total";
-const TRANSITIONS: &str = "buttress_transitions_total";
-const RETRIES: &str = "buttress_retries_total";
-const MALFORMED: &str = "buttress_malformed_total";
-const IDEMPOTENCY: &str = "buttress_idempotency_total";
-const STORE: &str = "buttress_store_seconds";
-const BUDGET: &str = "buttress_budget_tokens";
-const LATENCY: &str = "buttress_latency_seconds";
-const QUEUE: &str = "buttress_queue_seconds";
-const IN_FLIGHT: &str = "buttress_in_flight";
-const QUEUED: &str = "buttress_queued";
-const LIMIT: &str = "buttress_limit";
-const STATE: &str = "buttress_breaker_state";
-
 /// The metrics of one layer and name.
 struct Handles {
     layer: &'static str,
+    registered: Once,
     name: Label,
-    calls: Family<&'static str, 5>,
-    rejections: Family<&'static str, 16>,
-    would_reject: Family<&'static str, 16>,
+    calls: Family<Discriminant<Class>, 5>,
+    rejections: Family<Reason, 16>,
+    would_reject: Family<Reason, 16>,
     transitions: Family<(Phase, Phase), 20>,
     retries: Family<&'static str, 8>,
     idempotency: Family<&'static str, 13>,
@@ -179,6 +170,7 @@ impl Handles {
     fn new(layer: &'static str, name: &str) -> Self {
         Self {
             layer,
+            registered: Once::new(),
             name: Label::new("name", name.to_owned()),
             calls: Family::default(),
             rejections: Family::default(),
@@ -213,21 +205,25 @@ impl Handles {
     }
 
     fn settled(&self, class: Class, latency: Duration) {
-        let make = |class| ::metrics::counter!(CALLS, self.labels_and("class", class));
-        self.calls.increment(class.label(), make);
+        let make = |_| ::metrics::counter!(CALLS, self.labels_and("class", class.label()));
+        self.calls.increment(discriminant(&class), make);
         self.latency
             .get_or_init(|| ::metrics::histogram!(LATENCY, self.labels()))
             .record(latency.as_secs_f64());
     }
 
     fn rejected(&self, reason: Reason) {
-        let make = |reason| ::metrics::counter!(REJECTIONS, self.labels_and("reason", reason));
-        self.rejections.increment(reason.code(), make);
+        let make = |reason: Reason| {
+            ::metrics::counter!(REJECTIONS, self.labels_and("reason", reason.code()))
+        };
+        self.rejections.increment(reason, make);
     }
 
     fn would_reject(&self, reason: Reason) {
-        let make = |reason| ::metrics::counter!(WOULD_REJECT, self.labels_and("reason", reason));
-        self.would_reject.increment(reason.code(), make);
+        let make = |reason: Reason| {
+            ::metrics::counter!(WOULD_REJECT, self.labels_and("reason", reason.code()))
+        };
+        self.would_reject.increment(reason, make);
     }
 
     fn retried(&self, outcome: &'static str) {
@@ -265,6 +261,17 @@ impl Handles {
         };
         self.transitions.increment((from, to), make);
         set_state(self.states(), to);
+    }
+
+    /// What there is to see of a layer before anything changes.
+    #[cold]
+    fn register(&self) {
+        if self.layer == BREAKER {
+            self.states();
+        }
+        if let Some(&limit) = self.first_limit.get() {
+            self.limit(limit);
+        }
     }
 
     /// Registered together, and with the state that every breaker starts in, so that no event on
@@ -308,12 +315,7 @@ impl Handles {
 
 impl Observe for Handles {
     fn on_event(&self, event: &Event<'_>) {
-        if self.layer == BREAKER {
-            self.states();
-        }
-        if let Some(&limit) = self.first_limit.get() {
-            self.limit(limit);
-        }
+        self.registered.call_once(|| self.register());
         match event.kind {
             EventKind::Queued => self.queued().increment(1.0),
             EventKind::Admitted { waited } => {

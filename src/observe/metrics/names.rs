@@ -1,0 +1,19 @@
+//! The names of the metrics.
+
+pub(super) const CALLS: &str = "buttress_calls_total";
+pub(super) const REJECTIONS: &str = "buttress_rejections_total";
+pub(super) const WOULD_REJECT: &str = "buttress_would_reject_total";
+pub(super) const ABANDONED: &str = "buttress_abandoned_total";
+pub(super) const LATE_RESULTS: &str = "buttress_late_results_total";
+pub(super) const TRANSITIONS: &str = "buttress_transitions_total";
+pub(super) const RETRIES: &str = "buttress_retries_total";
+pub(super) const MALFORMED: &str = "buttress_malformed_total";
+pub(super) const IDEMPOTENCY: &str = "buttress_idempotency_total";
+pub(super) const STORE: &str = "buttress_store_seconds";
+pub(super) const BUDGET: &str = "buttress_budget_tokens";
+pub(super) const LATENCY: &str = "buttress_latency_seconds";
+pub(super) const QUEUE: &str = "buttress_queue_seconds";
+pub(super) const IN_FLIGHT: &str = "buttress_in_flight";
+pub(super) const QUEUED: &str = "buttress_queued";
+pub(super) const LIMIT: &str = "buttress_limit";
+pub(super) const STATE: &str = "buttress_breaker_state";
