@@ -25,6 +25,9 @@ const REPETITION: Duration = Duration::from_millis(12);
 /// Calls of a repetition where what a call costs depends on those before it.
 const AFTER: u32 = 1_000;
 
+/// Calls in which no layer records more than 64 samples.
+const PORTION: u32 = 16;
+
 /// The figures of every case, in their order.
 pub(crate) fn all(cases: &[Case]) -> Vec<Figures> {
     let counts = instructions::of_all(cases).unwrap_or_else(|why| {
@@ -120,11 +123,18 @@ pub(crate) fn time(subject: &mut (impl Subject + ?Sized), calls: u32) -> Duratio
 }
 
 /// In a pass of its own: counting costs whoever allocates some time.
+///
+/// The recorder takes a block for 64 samples of a histogram, whoever records them. It has just
+/// taken one where each portion is counted, and needs no other before the portion ends.
 fn allocations(case: &Case) -> f64 {
-    let calls = case.row().few();
+    let portions = case.row().few().div_ceil(PORTION);
     let mut subject = prepared(case);
-    let counted = allocation_counter::measure(|| subject.run(calls));
-    #[expect(clippy::cast_precision_loss, reason = "few")]
-    let total = counted.count_total as f64;
-    total / f64::from(calls)
+    let mut total = 0;
+    for _ in 0..portions {
+        cases::drain();
+        subject.run(1);
+        total += allocation_counter::measure(|| subject.run(PORTION)).count_total;
+    }
+    let total = u32::try_from(total).expect("few");
+    f64::from(total) / f64::from(portions * PORTION)
 }

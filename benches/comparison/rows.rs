@@ -38,7 +38,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row::of("bulkhead", Instructions(60)),
     Row::of("bulkhead, queue", Nothing),
     Row::of("bulkhead full", Instructions(40)),
-    Row::of("bulkhead full, in a runtime", Nothing).timed(),
+    Row::of("bulkhead full, runtime", Nothing).timed(),
     Row::of("breaker, consecutive", Instructions(70)),
     Row::of("breaker, rate over 10 s", Instructions(160)).after(1_000),
     Row::of("breaker, rate, 1e4 calls", Instructions(160)).after(10_000),

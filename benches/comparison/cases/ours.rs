@@ -43,7 +43,7 @@ pub(super) fn cases() -> Vec<Case> {
             succeeds(BulkheadLayer::builder(10).queue(10).build().layer(READY))
         }),
         case("bulkhead full", || refuses(full().build().layer(READY))),
-        case("bulkhead full, in a runtime", || {
+        case("bulkhead full, runtime", || {
             Box::new(RefusesInRuntime::new(full().build().layer(READY)))
         }),
         case("breaker, consecutive", || succeeds(consecutive().build().layer(READY))),

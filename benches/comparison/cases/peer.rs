@@ -30,7 +30,7 @@ pub(super) fn cases() -> Vec<Case> {
         case("timeout, inner ready", || succeeds(timeout().layer(READY))),
         case("timeout, inner pending", || succeeds(timeout().layer(LATER))),
         case("bulkhead", || succeeds(bulkhead().layer(READY))),
-        case("bulkhead full, in a runtime", full),
+        case("bulkhead full, runtime", full),
         case("breaker, consecutive", || succeeds(consecutive().layer(READY))),
         case("breaker, rate over 10 s", || succeeds(rate(Duration::from_secs(10)).layer(READY))),
         case("breaker, rate, 1e4 calls", || succeeds(rate(HOUR).layer(READY))),

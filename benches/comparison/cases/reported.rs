@@ -32,7 +32,7 @@ pub(crate) fn install_recorder() {
     metrics::set_global_recorder(recorder).expect("called once");
 }
 
-/// What a service does every few seconds: the recorder keeps each sample until then.
+/// What a process does every few seconds: the recorder keeps each sample until then.
 pub(crate) fn drain() {
     RECORDER.get().expect("a recorder").run_upkeep();
 }
@@ -59,22 +59,18 @@ pub(super) fn cases() -> Vec<Case> {
             refuses(withheld().observe(metrics()).build().layer(FAILS))
         }),
         ours("counter", || {
-            let kept = counter!("comparison_kept_total", "name" => String::from("orders"));
+            let kept = counter!("comparison_kept_total", "name" => "orders");
             does(move || kept.increment(1))
         }),
         theirs("counter", || {
-            let name = String::from("orders");
-            does(move || counter!("comparison_found_total", "name" => name.clone()).increment(1))
+            does(|| counter!("comparison_found_total", "name" => "orders").increment(1))
         }),
         ours("histogram", || {
-            let kept = histogram!("comparison_kept_seconds", "name" => String::from("orders"));
+            let kept = histogram!("comparison_kept_seconds", "name" => "orders");
             does(move || kept.record(0.001))
         }),
         theirs("histogram", || {
-            let name = String::from("orders");
-            does(move || {
-                histogram!("comparison_found_seconds", "name" => name.clone()).record(0.001)
-            })
+            does(|| histogram!("comparison_found_seconds", "name" => "orders").record(0.001))
         }),
     ]
 }

@@ -1,4 +1,4 @@
-//! tower's own middleware.
+//! tower's own middleware. Its rate limit counts the calls of each clone by itself.
 
 use std::convert::Infallible;
 use std::fmt::Debug;
