@@ -1,11 +1,12 @@
 //! How every subject is driven: the same loop around each service, by hand and without a runtime's
 //! scheduler in the figures.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use tokio::runtime::{Builder, Runtime};
 use tower::Service;
 
 /// What a call is made of, whoever makes it.
@@ -15,6 +16,9 @@ pub(crate) type Request = u32;
 pub(crate) trait Subject {
     /// So many calls.
     fn run(&mut self, calls: u32);
+
+    /// The same, in a function that a profiler can tell by its name.
+    fn counted(&mut self, calls: u32);
 }
 
 /// Makes one call and takes its answer.
@@ -24,16 +28,33 @@ pub(crate) trait Call {
 
 impl<C: Call> Subject for C {
     fn run(&mut self, calls: u32) {
+        repeat(self, calls);
+    }
+
+    fn counted(&mut self, calls: u32) {
         counted_calls(self, calls);
     }
 }
 
-/// A name that the profiler knows, and the one place where this service is called: in two places
-/// the compiler would weigh twice whether to inline it, and a program has one.
-#[inline(never)]
-fn counted_calls<C: Call>(call: &mut C, calls: u32) {
+#[inline(always)]
+fn repeat<C: Call>(call: &mut C, calls: u32) {
     for _ in 0..calls {
         call.call();
+    }
+}
+
+#[inline(never)]
+fn counted_calls<C: Call>(call: &mut C, calls: u32) {
+    repeat(call, calls);
+}
+
+/// What is no service, or is more than one.
+pub(crate) struct Does<F>(pub(crate) F);
+
+impl<F: FnMut()> Call for Does<F> {
+    #[inline(always)]
+    fn call(&mut self) {
+        (self.0)();
     }
 }
 
@@ -49,12 +70,7 @@ where
 {
     #[inline(always)]
     fn call(&mut self) {
-        match outcome(&mut self.0) {
-            Ok(answer) => {
-                black_box(answer);
-            }
-            Err(_) => unexpected("an error"),
-        }
+        works(outcome(&mut self.0));
     }
 }
 
@@ -64,18 +80,44 @@ where
 {
     #[inline(always)]
     fn call(&mut self) {
-        match outcome(&mut self.0) {
-            Ok(_) => unexpected("an answer"),
-            Err(error) => {
-                black_box(&error);
-            }
+        fails(outcome(&mut self.0));
+    }
+}
+
+/// Takes an answer.
+#[inline(always)]
+pub(crate) fn works<T, E>(outcome: Result<T, E>) {
+    match outcome {
+        Ok(answer) => {
+            black_box(answer);
+        }
+        Err(_) => unexpected("an error"),
+    }
+}
+
+/// Takes an error.
+#[inline(always)]
+pub(crate) fn fails<T, E>(outcome: Result<T, E>) {
+    match outcome {
+        Ok(_) => unexpected("an answer"),
+        Err(error) => {
+            black_box(&error);
         }
     }
 }
 
+/// Makes a call of which chance decides whether it is refused.
+#[inline(always)]
+pub(crate) fn either<S>(service: &mut S)
+where
+    S: Service<Request, Response = u32>,
+{
+    black_box(&outcome(service));
+}
+
 /// A future that is pending is polled again: it has woken its task, or a timer will.
 #[inline(always)]
-fn outcome<S>(service: &mut S) -> Result<u32, S::Error>
+pub(crate) fn outcome<S>(service: &mut S) -> Result<u32, S::Error>
 where
     S: Service<Request, Response = u32>,
 {
@@ -88,6 +130,41 @@ where
         if let Poll::Ready(outcome) = future.as_mut().poll(&mut cx) {
             return outcome;
         }
+    }
+}
+
+/// A service whose every call is refused, called within a runtime: who sleeps there is woken.
+pub(crate) struct RefusesInRuntime<S> {
+    service: S,
+    runtime: Runtime,
+}
+
+impl<S> RefusesInRuntime<S> {
+    pub(crate) fn new(service: S) -> Self {
+        let runtime = Builder::new_current_thread().enable_time().build();
+        Self { service, runtime: runtime.expect("a runtime with a clock") }
+    }
+}
+
+impl<S> Subject for RefusesInRuntime<S>
+where
+    S: Service<Request, Response = u32>,
+{
+    fn run(&mut self, calls: u32) {
+        let service = &mut self.service;
+        self.runtime.block_on(async {
+            for _ in 0..calls {
+                let outcome = match poll_fn(|cx| service.poll_ready(cx)).await {
+                    Ok(()) => service.call(black_box(7)).await,
+                    Err(error) => Err(error),
+                };
+                fails(outcome);
+            }
+        });
+    }
+
+    fn counted(&mut self, _: u32) {
+        unexpected("a count of instructions")
     }
 }
 

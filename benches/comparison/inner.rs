@@ -14,13 +14,24 @@ use crate::drive::Request;
 pub(crate) type Refusal = buttress::Error<Infallible>;
 
 /// Answers at once.
-pub(crate) struct AtOnce<E>(pub(crate) PhantomData<E>);
+pub(crate) struct AtOnce<E = Refusal>(pub(crate) PhantomData<E>);
 
 /// Is pending when first polled.
-pub(crate) struct Later<E>(pub(crate) PhantomData<E>);
+pub(crate) struct Later<E = Refusal>(pub(crate) PhantomData<E>);
 
-/// Never ready, and pending for ever where somebody calls it all the same.
-pub(crate) struct Stuck<E>(pub(crate) PhantomData<E>);
+/// Takes a call and never answers it.
+pub(crate) struct Endless<E = Refusal>(pub(crate) PhantomData<E>);
+
+/// Fails at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Fails;
+
+/// Why [`Fails`] fails.
+#[derive(Debug)]
+pub(crate) struct Down;
+
+/// Never ready.
+pub(crate) struct Stuck<E = Refusal>(pub(crate) PhantomData<E>);
 
 impl<E> Clone for AtOnce<E> {
     fn clone(&self) -> Self {
@@ -29,6 +40,12 @@ impl<E> Clone for AtOnce<E> {
 }
 
 impl<E> Clone for Later<E> {
+    fn clone(&self) -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<E> Clone for Endless<E> {
     fn clone(&self) -> Self {
         Self(PhantomData)
     }
@@ -82,12 +99,29 @@ impl<E> Future for OnSecondPoll<E> {
     type Output = Result<u32, E>;
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.polled {
             return Poll::Ready(Ok(self.request));
         }
         self.polled = true;
+        cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+impl<E> Service<Request> for Endless<E> {
+    type Response = u32;
+    type Error = E;
+    type Future = Pending<Result<u32, E>>;
+
+    #[inline]
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline]
+    fn call(&mut self, _: Request) -> Self::Future {
+        pending()
     }
 }
 
@@ -104,5 +138,21 @@ impl<E> Service<Request> for Stuck<E> {
     #[inline]
     fn call(&mut self, _: Request) -> Self::Future {
         pending()
+    }
+}
+
+impl Service<Request> for Fails {
+    type Response = u32;
+    type Error = buttress::Error<Down>;
+    type Future = Ready<Result<u32, Self::Error>>;
+
+    #[inline]
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline]
+    fn call(&mut self, _: Request) -> Self::Future {
+        ready(Err(buttress::Error::Service(Down)))
     }
 }

@@ -3,118 +3,133 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use buttress::BoxError;
-use buttress::adaptive_limit::AdaptiveLimitLayer;
-use buttress::bulkhead::BulkheadLayer;
-use buttress::circuit_breaker::CircuitBreakerLayer;
+use buttress::Class;
+use buttress::adaptive_limit::{self, AdaptiveLimitLayer};
+use buttress::bulkhead::{self, BulkheadLayer};
+use buttress::circuit_breaker::{self, CircuitBreakerLayer, Window};
+use buttress::classify::{Classify, classify_fn};
 use buttress::hedge::{Delay, HedgeLayer};
-use buttress::load_shed::{LoadShedLayer, ThrottleLayer};
+use buttress::load_shed::{LoadShedLayer, ThrottleBuilder, ThrottleLayer};
 use buttress::observe::{MetricsObserver, ObserveLayer};
-use buttress::retry::{Idempotent, RetryLayer};
+use buttress::retry::{self, Backoff, Budget, Idempotent, RetryLayer};
 use buttress::timeout::TimeoutLayer;
 use tower::{Layer, Service, ServiceBuilder};
 
-use crate::cases::{BARE, Case, OURS};
-use crate::drive::{Refuses, Request, Subject, Succeeds};
-use crate::inner::{AtOnce, Later, Refusal, Stuck};
+use super::{Case, OURS, does, refuses, succeeds};
+use crate::drive::{RefusesInRuntime, Request, Subject, either};
+use crate::inner::{AtOnce, Endless, Fails, Later, Refusal, Stuck};
+use crate::rows::{BARE, PENDING};
 
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3600);
-const READY: AtOnce<BoxError> = AtOnce(PhantomData);
-const LATER: Later<BoxError> = Later(PhantomData);
-// A refusal must not be boxed only to be looked at.
-const REFUSED: AtOnce<Refusal> = AtOnce(PhantomData);
-const STUCK: Stuck<Refusal> = Stuck(PhantomData);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const READY: AtOnce = AtOnce(PhantomData);
+pub(super) const STUCK: Stuck = Stuck(PhantomData);
+pub(super) const ENDLESS: Endless = Endless(PhantomData);
+pub(super) const FAILS: Fails = Fails;
+const LATER: Later = Later(PhantomData);
 
-pub(crate) fn cases() -> Vec<Case> {
+/// Chance is part of the count: the same in every run.
+pub(super) const SEED: u64 = 7;
+
+pub(super) fn cases() -> Vec<Case> {
     let case = |row, make| Case { row, whose: OURS, make };
     vec![
         case(BARE, || succeeds(READY)),
-        case("bare service, pending", || succeeds(LATER)),
+        case(PENDING, || succeeds(LATER)),
         case("timeout, inner ready", || succeeds(TimeoutLayer::new(SECOND).layer(READY))),
         case("timeout, inner pending", || succeeds(TimeoutLayer::new(SECOND).layer(LATER))),
         case("bulkhead", || succeeds(BulkheadLayer::new(10).layer(READY))),
         case("bulkhead, queue", || {
             succeeds(BulkheadLayer::builder(10).queue(10).build().layer(READY))
         }),
-        case("bulkhead full", || refuses(BulkheadLayer::new(0).layer(REFUSED))),
-        case("breaker, consecutive", || succeeds(consecutive().layer(READY))),
+        case("bulkhead full", || refuses(full().build().layer(READY))),
+        case("bulkhead full, runtime", || {
+            Box::new(RefusesInRuntime::new(full().build().layer(READY)))
+        }),
+        case("breaker, consecutive", || succeeds(consecutive().build().layer(READY))),
         case("breaker, rate over 10 s", || succeeds(CircuitBreakerLayer::new().layer(READY))),
-        case("breaker open", || refuses(open().layer(REFUSED))),
+        case("breaker, rate, 1e4 calls", || succeeds(rate_over_an_hour().layer(READY))),
+        case("breaker, rate, 1e6 calls", || succeeds(rate_over_an_hour().layer(READY))),
+        case("breaker open", || refuses(opened(consecutive().open_for(HOUR)).layer(READY))),
         case("adaptive limit", || succeeds(AdaptiveLimitLayer::new().layer(READY))),
-        case("adaptive limit reached", || refuses(reached())),
+        case("adaptive limit reached", || refuses(reached(AdaptiveLimitLayer::builder()))),
         case("load shed", || succeeds(LoadShedLayer::new().layer(READY))),
         case("load shed, not ready", || refuses(LoadShedLayer::new().layer(STUCK))),
         case("throttle", || succeeds(ThrottleLayer::new().layer(READY))),
+        case("throttle, refusing", || throttled(ThrottleLayer::builder())),
         case("retry with budget", || succeeds(RetryLayer::new(Idempotent).layer(READY))),
+        case("retry withheld", || refuses(withheld().build().layer(FAILS))),
         case("hedge, primary wins", || succeeds(HedgeLayer::new(Idempotent).layer(READY))),
         case("hedge, primary pending", || succeeds(hedge().layer(LATER))),
         case("observe, metrics", || {
             succeeds(ObserveLayer::new(MetricsObserver::new()).layer(READY))
         }),
         case("stack of 4", || succeeds(four())),
-        case("stack of 8, metrics", || succeeds(eight())),
     ]
 }
 
-fn consecutive() -> CircuitBreakerLayer {
-    CircuitBreakerLayer::builder().consecutive_failures(5).build()
+/// A bulkhead that takes nobody.
+pub(super) fn full() -> bulkhead::Builder {
+    BulkheadLayer::builder(0)
+}
+
+pub(super) fn consecutive() -> circuit_breaker::Builder {
+    CircuitBreakerLayer::builder().consecutive_failures(5)
+}
+
+fn rate_over_an_hour() -> CircuitBreakerLayer {
+    CircuitBreakerLayer::builder().failure_rate(0.5).window(Window::time(HOUR)).build()
 }
 
 /// Open for longer than the measurement lasts.
-fn open() -> CircuitBreakerLayer {
-    let layer = CircuitBreakerLayer::builder()
-        .consecutive_failures(1)
-        .open_for(HOUR)
-        .open_for_at_most(HOUR)
-        .build();
+pub(super) fn opened(builder: circuit_breaker::Builder) -> CircuitBreakerLayer {
+    let layer = builder.open_for(HOUR).open_for_at_most(HOUR).build();
     layer.handle().force_open("benchmark");
     layer
+}
+
+/// An adaptive limit of one, with one call in flight that never ends.
+pub(super) fn reached(
+    builder: adaptive_limit::Builder,
+) -> impl Service<Request, Response = u32, Error = Refusal> {
+    let mut service = builder.max(1).build().layer(ENDLESS);
+    super::occupy(&mut service);
+    service
+}
+
+/// A throttle before a service that calls every request an overload: it refuses all but a few.
+pub(super) fn throttled(builder: ThrottleBuilder) -> Box<dyn Subject> {
+    let layer = builder.seed(SEED).classify(overloaded()).build();
+    let mut service = layer.layer(READY);
+    does(move || either(&mut service))
+}
+
+fn overloaded() -> impl Classify<u32, Refusal> + 'static {
+    classify_fn(|_: Result<&u32, &Refusal>| Class::Overload { retry_after: None })
+}
+
+/// A budget that pays for one retry in ten thousand calls, which needs no runtime without a delay.
+pub(super) fn withheld() -> retry::Builder<Idempotent> {
+    RetryLayer::builder(Idempotent)
+        .budget(Budget::ratio(0.0001).at_least(0))
+        .backoff(Backoff::exponential(Duration::ZERO, Duration::ZERO))
+        .seed(SEED)
 }
 
 fn hedge() -> HedgeLayer<Idempotent> {
     HedgeLayer::builder(Idempotent).delay(Delay::Fixed(SECOND)).build()
 }
 
-/// An adaptive limit of one, with one call in flight that never ends.
-fn reached() -> impl Service<Request, Response = u32, Error = Refusal> {
-    let mut service = AdaptiveLimitLayer::builder().max(1).build().layer(STUCK);
-    std::mem::forget(service.call(7));
-    service
-}
-
-fn four() -> impl Service<Request, Response = u32, Error = BoxError> {
+fn four() -> impl Service<Request, Response = u32, Error = Refusal> {
     ServiceBuilder::new()
         .layer(RetryLayer::new(Idempotent))
-        .layer(consecutive())
+        .layer(consecutive().build())
         .layer(BulkheadLayer::new(10))
         .layer(TimeoutLayer::new(SECOND))
         .service(READY)
 }
 
-/// A client's stack, and every layer of it reports to the metrics.
-fn eight() -> impl Service<Request, Response = u32, Error = BoxError> {
-    let metrics = MetricsObserver::new();
-    ServiceBuilder::new()
-        .layer(ObserveLayer::new(metrics.clone()))
-        .layer(TimeoutLayer::builder(HOUR).observe(metrics.clone()).build())
-        .layer(RetryLayer::builder(Idempotent).observe(metrics.clone()).build())
-        .layer(CircuitBreakerLayer::builder().observe(metrics.clone()).build())
-        .layer(AdaptiveLimitLayer::builder().observe(metrics.clone()).build())
-        .layer(BulkheadLayer::builder(10).observe(metrics.clone()).build())
-        .layer(ThrottleLayer::builder().observe(metrics.clone()).build())
-        .layer(TimeoutLayer::builder(SECOND).observe(metrics).build())
-        .service(READY)
-}
-
-fn succeeds(
-    service: impl Service<Request, Response = u32, Error: std::fmt::Debug> + 'static,
-) -> Box<dyn Subject> {
-    Box::new(Succeeds(service))
-}
-
-fn refuses(
-    service: impl Service<Request, Response = u32, Error: std::fmt::Debug> + 'static,
-) -> Box<dyn Subject> {
-    Box::new(Refuses(service))
+/// Bytes of the response future of the stack of four.
+pub(crate) fn size_of_four() -> usize {
+    size_of_val(&four().call(7))
 }
