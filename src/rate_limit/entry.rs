@@ -107,10 +107,7 @@ fn wait<Req, K: FindBucket<Req>>(
 }
 
 #[cold]
-fn refuse_unless_in_shadow(
-    shared: &Arc<Shared>,
-    short: Short,
-) -> Result<Permit<Shared>, Rejected> {
+fn refuse_unless_in_shadow(shared: &Arc<Shared>, short: Short) -> Result<Permit<Shared>, Rejected> {
     if !shared.shadow {
         return Err(shared.refuse(short));
     }

@@ -164,13 +164,15 @@ fn a_full_shard_says_when_to_ask_again_and_has_room_then() {
 fn a_full_shard_looks_at_its_keys_once_in_a_while_only() {
     let meter = Meter::new(Duration::from_nanos(10), 1);
     let mut shard = Shard::new(3, RandomState::new());
-    let mut insert = |key, now| shard.insert(key, now, |debt| meter.charge(debt, 1));
-    for key in 0..3 {
-        assert!(insert(key, 0).unwrap().is_ok());
+    for now in [0, 10] {
+        for key in 0..3 {
+            assert!(shard.insert(key, now, |debt| meter.charge(debt, 1)).unwrap().is_ok());
+        }
     }
-    assert!(insert(3, 5).is_err(), "looked at three");
-    assert_eq!(insert(3, 11).unwrap_err().wait, 5 + 3 * 1_000 - 11);
-    assert!(insert(3, 5 + 3 * 1_000).unwrap().is_ok());
+    let mut insert = |key, now| shard.insert(key, now, |debt| meter.charge(debt, 1));
+    assert_eq!(insert(3, 11).unwrap_err().wait, 3_000, "it has looked at three");
+    assert_eq!(insert(3, 21).unwrap_err().wait, 2_990, "it would have found all of them");
+    assert!(insert(3, 3_011).unwrap().is_ok());
 }
 
 #[test]
@@ -190,7 +192,7 @@ fn a_turn_that_somebody_stands_behind_is_not_given_back() {
 fn no_sum_of_the_longest_times_overflows() {
     let meter = Meter::new(Duration::from_nanos(1 << 62), 1);
     let bucket = Bucket::default();
-    let mut charge = |now| {
+    let charge = |now| {
         bucket.charge(now, |debt| meter.charge_ahead(debt, 1, u64::MAX).map(|(owes, _)| owes))
     };
     assert_eq!(charge(0).unwrap().after, 1 << 62);

@@ -55,10 +55,12 @@ impl Meter {
         let asked = Asked { debt, owes: Cell::new(debt) };
         let verdict = match NonZeroU32::new(cost) {
             Some(NonZeroU32::MIN) => self.limiter.check_key(&asked),
-            Some(cost) if cost.get() <= self.burst => match self.limiter.check_key_n(&asked, cost) {
-                Ok(verdict) => verdict,
-                Err(_) => return Err(Short { wait: None }),
-            },
+            Some(cost) if cost.get() <= self.burst => {
+                match self.limiter.check_key_n(&asked, cost) {
+                    Ok(verdict) => verdict,
+                    Err(_) => return Err(Short { wait: None }),
+                }
+            }
             // Not governor's to judge: multiplied by the interval, it may be no number any more.
             Some(_) => return Err(Short { wait: None }),
             None => return Ok(debt),
