@@ -287,7 +287,6 @@ contract!(rate_limit, |o| RateLimitLayer::builder().per_second(1 << 20).observe(
 #[cfg(feature = "rate-limit")]
 contract!(rate_limit_with_a_wait, |o| RateLimitLayer::builder()
     .per_second(1 << 20)
-    .burst(1)
     .max_wait(HOUR)
     .observe(o)
     .build(), except bare);

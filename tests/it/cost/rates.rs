@@ -11,12 +11,15 @@ use super::{Fault, allocations, assert_none, inner};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+fn name(_: &u32) -> &str {
+    "a tenant with a name that needs room"
+}
+
 #[test]
 fn neither_a_call_that_passes_nor_one_that_is_refused_allocates() {
     let base = || service_fn(inner as fn(u32) -> Ready<Result<u32, Fault>>);
     let fast = || RateLimitLayer::builder().per_second(1_000_000).burst(1_000_000);
     let slow = || RateLimitLayer::builder().per(1, HOUR);
-    let name = |_: &u32| "a tenant with a name that needs room";
     let watched = fast().observe(|_: &buttress::observe::Event<'_>| {}).build();
     assert_none(vec![
         ("a call", allocations(fast().build().layer(base()), true)),

@@ -39,13 +39,10 @@ async fn waiting_calls_of_different_keys_do_not_wait_for_each_other() {
     let mut service = layer.layer(Mock::new());
     let start = Instant::now();
     let calls = [1, 2, 1, 2].map(|key| call(&mut service, Ask::Answer(key)));
-    let [.., leaves] = [(); 2].map(|()| call(&mut service, Ask::Answer(1)));
     for waiting in calls {
         waiting.await.unwrap();
     }
     assert_eq!(start.elapsed(), 100 * MS);
-    assert_eq!(layer.handle().wait(&1), 100 * MS, "the one that was dropped was not the last");
-    drop(leaves);
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,7 +88,7 @@ async fn a_million_keys_one_after_the_other_leave_a_few_behind() {
     }
     let kept = format!("{:?}", layer.handle());
     let kept: u32 = kept.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap();
-    assert!(kept < 500, "without anybody asking for a clean-up: {kept}");
+    assert!(kept <= 16 * 64, "without anybody asking for a clean-up: {kept}");
 }
 
 #[tokio::test(start_paused = true)]

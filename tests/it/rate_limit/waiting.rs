@@ -11,7 +11,9 @@ use tokio::time::{Instant, advance, sleep};
 use tower::{Layer, Service, ServiceExt};
 
 use super::{HOUR, MS, SECOND};
-use crate::support::{Ask, Fault, Ledger, Mock, admitted, call, poll_once, refusal, settled};
+use crate::support::{
+    Ask, Fault, Ledger, Mock, admitted, call, poll_once, ready, refusal, settled,
+};
 
 /// Ten calls a second, one at a time.
 fn tenths() -> RateLimitLayer<Whole, Queue> {
@@ -148,8 +150,7 @@ async fn a_turn_that_comes_too_late_is_not_used() {
 
 #[tokio::test(start_paused = true)]
 async fn the_last_in_line_gives_its_turn_back() {
-    let (ledger, layer) = (Ledger::default(), tenths());
-    let _ = layer;
+    let ledger = Ledger::default();
     let layer = RateLimitLayer::builder()
         .per_second(10)
         .burst(1)
@@ -208,24 +209,9 @@ async fn a_million_calls_that_leave_cost_nobody_anything() {
     let mut service = layer.layer(Mock::new());
     call(&mut service, Ask::Answer(1)).await.unwrap();
     for _ in 0..1_000_000 {
-        drop(service.call_unready());
+        drop(ready(&mut service).call(Ask::Answer(2)));
     }
     assert_eq!(layer.handle().wait(), 100 * MS);
-}
-
-/// Without a box for each of a million calls.
-trait CallUnready {
-    type Future;
-
-    fn call_unready(&mut self) -> Self::Future;
-}
-
-impl<S: Service<Ask>> CallUnready for S {
-    type Future = S::Future;
-
-    fn call_unready(&mut self) -> S::Future {
-        crate::support::ready(self).call(Ask::Answer(1))
-    }
 }
 
 #[tokio::test(start_paused = true)]
