@@ -6,8 +6,9 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::rate_limit::Standing;
 use crate::rate_limit::bucket::Bucket;
-use crate::rate_limit::state::{Shared, Short};
+use crate::rate_limit::state::Shared;
 use crate::rate_limit::table::Table;
 use crate::sync::stripes::Padded;
 use crate::time;
@@ -28,17 +29,19 @@ impl Handle {
     /// How many calls of cost 1 would pass now.
     #[must_use]
     pub fn available(&self) -> u32 {
-        self.shared.meter.affords(self.debt())
+        self.standing().available()
     }
 
     /// How long until a call of cost 1 would pass; zero if it would now.
     #[must_use]
     pub fn wait(&self) -> Duration {
-        wait(&self.shared, self.debt())
+        self.standing().wait()
     }
 
-    fn debt(&self) -> u64 {
-        self.bucket.0.debt(self.shared.nanos(time::now()))
+    /// Both at once.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.shared.standing(|now| self.bucket.0.debt(now))
     }
 }
 
@@ -68,7 +71,7 @@ impl<K: Hash + Eq> KeyedHandle<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.shared.meter.affords(self.debt(key))
+        self.standing(key).available()
     }
 
     /// How long until a call of cost 1 with this key would pass; zero if it would now.
@@ -78,26 +81,24 @@ impl<K: Hash + Eq> KeyedHandle<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        wait(&self.shared, self.debt(key))
+        self.standing(key).wait()
+    }
+
+    /// Both at once.
+    #[must_use]
+    pub fn standing<Q>(&self, key: &Q) -> Standing
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.shared.standing(|now| self.table.debt(key, now))
     }
 
     /// How many keys are remembered. Forgets those first whose buckets are full, and so looks at
     /// all of them: for a gauge now and then.
     #[must_use]
     pub fn keys(&self) -> usize {
-        self.table.sweep(self.now())
-    }
-
-    fn debt<Q>(&self, key: &Q) -> u64
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.table.debt(key, self.now())
-    }
-
-    fn now(&self) -> u64 {
-        self.shared.nanos(time::now())
+        self.table.sweep(self.shared.nanos(time::now()))
     }
 }
 
@@ -111,12 +112,5 @@ impl<K> fmt::Debug for KeyedHandle<K> {
     /// Never a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyedHandle").field("keys", &self.table.len()).finish()
-    }
-}
-
-fn wait(shared: &Shared, debt: u64) -> Duration {
-    match shared.meter.charge(debt, 1) {
-        Ok(_) | Err(Short { wait: None }) => Duration::ZERO,
-        Err(Short { wait: Some(wait) }) => Duration::from_nanos(wait),
     }
 }

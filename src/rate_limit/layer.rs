@@ -13,7 +13,8 @@ use crate::deadline::NoDeadline;
 use crate::observe::{Identity, identity_setters};
 use crate::rate_limit::state::{Meter, Shared};
 use crate::rate_limit::{
-    Buckets, Config, Fixed, Handle, KeyedHandle, Overflow, PerBorrowedKey, PerKey, RateLimit, Whole,
+    Buckets, Config, FindBucket, Fixed, Handle, KeyedHandle, Overflow, PerBorrowedKey, PerKey,
+    RateLimit, Standing, Whole,
 };
 use crate::time;
 
@@ -80,6 +81,37 @@ impl<F, Q: ToOwned + ?Sized, M, C> RateLimitLayer<PerBorrowedKey<F, Q>, M, C> {
     #[must_use]
     pub fn handle(&self) -> KeyedHandle<Q::Owned> {
         KeyedHandle::new(self.shared.clone(), self.buckets.table().clone())
+    }
+}
+
+impl<K, M, C> RateLimitLayer<K, M, C> {
+    /// How this request would fare. Looking takes nothing.
+    pub fn standing<Req>(&self, request: &Req) -> Standing
+    where
+        K: FindBucket<Req>,
+    {
+        self.standing_at(&self.spot(request))
+    }
+
+    /// So many calls in each such period.
+    #[must_use]
+    pub fn rate(&self) -> (u32, Duration) {
+        self.shared.rate
+    }
+
+    /// What [`standing_at`](Self::standing_at) needs to know of a request.
+    pub(crate) fn spot<Req>(&self, request: &Req) -> K::Spot
+    where
+        K: FindBucket<Req>,
+    {
+        self.buckets.spot(request)
+    }
+
+    pub(crate) fn standing_at(&self, spot: &K::Spot) -> Standing
+    where
+        K: Buckets,
+    {
+        self.shared.standing(|now| self.buckets.debt(spot, now))
     }
 }
 
@@ -313,10 +345,11 @@ impl<K: Buckets, M, C> Builder<K, M, C> {
     pub fn try_build(self) -> Result<RateLimitLayer<K, M, C>, ConfigError> {
         self.config.check()?;
         let meter = Meter::new(self.config.interval(), self.config.burst());
+        let rate = (self.config.calls, self.config.per);
         let Config { cost, max_wait, capacity, overflow, shadow, name, .. } = self.config;
         let emitter = self.identity.emitter("rate_limit", name.as_deref());
         let epoch = time::now();
-        let shared = Shared { meter, cost, max_wait, shadow, emitter, epoch };
+        let shared = Shared { meter, cost, max_wait, shadow, emitter, epoch, rate };
         Ok(RateLimitLayer {
             shared: Arc::new(shared),
             buckets: Arc::new(self.buckets.sized(capacity, overflow)),

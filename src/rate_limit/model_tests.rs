@@ -103,7 +103,16 @@ proptest! {
                 // Only to bring the model to the present.
                 let _ = model.call(now, 0, 0);
             }
-            prop_assert_eq!(meter.affords(bucket.debt(now)), model.available());
+            let standing = meter.standing(bucket.debt(now));
+            prop_assert_eq!(standing.available(), model.available());
+            if let Some(more) = standing.more_in() {
+                let more = u64::try_from(more.as_nanos()).unwrap();
+                let available = |at| meter.standing(bucket.debt(at)).available();
+                prop_assert_eq!(available(now + more - 1), standing.available());
+                prop_assert_eq!(available(now + more), standing.available() + 1);
+            } else {
+                prop_assert_eq!(standing.available(), burst);
+            }
         }
     }
 
@@ -200,5 +209,5 @@ fn no_sum_of_the_longest_times_overflows() {
     assert_eq!(charge(0).unwrap_err().wait, Some(1 << 63));
     let meter = Meter::new(Duration::from_nanos(1 << 30), u32::MAX);
     assert_eq!(meter.charge(0, u32::MAX), Ok(u64::from(u32::MAX) << 30));
-    assert_eq!(meter.affords(0), u32::MAX);
+    assert_eq!(meter.standing(0).available(), u32::MAX);
 }

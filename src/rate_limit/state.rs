@@ -15,6 +15,7 @@ use governor::{NotUntil, Quota, RateLimiter};
 use crate::admission::{Admitter, Permit};
 use crate::classify::Class;
 use crate::observe::{Emitter, EventKind, Stage};
+use crate::rate_limit::Standing;
 use crate::rejected::{Reason, Rejected};
 use crate::time::{self, Instant};
 
@@ -88,10 +89,15 @@ impl Meter {
         self.charge(debt.saturating_sub(wait), cost).map(|owes| (owes.saturating_add(wait), wait))
     }
 
-    /// How many calls of cost 1 a bucket affords now.
-    pub(super) fn affords(&self, debt: u64) -> u32 {
-        let full = self.interval * u64::from(self.burst);
-        u32::try_from(full.saturating_sub(debt) / self.interval).unwrap_or(self.burst)
+    /// What a bucket with this debt affords.
+    pub(super) fn standing(&self, debt: u64) -> Standing {
+        let burst = u64::from(self.burst);
+        let missing = debt.div_ceil(self.interval);
+        // With more missing than a bucket holds, turns have been taken that lie ahead.
+        let then = missing.min(burst).checked_sub(1);
+        let more_in = then.map(|missing| Duration::from_nanos(debt - missing * self.interval));
+        let available = u32::try_from(burst.saturating_sub(missing)).unwrap_or(self.burst);
+        Standing { available, more_in }
     }
 }
 
@@ -155,6 +161,8 @@ pub(super) struct Shared {
     pub(super) emitter: Emitter,
     /// Where the buckets' time starts.
     pub(super) epoch: Instant,
+    /// The rate as it was set.
+    pub(super) rate: (u32, Duration),
 }
 
 impl Shared {
@@ -163,6 +171,11 @@ impl Shared {
     pub(super) fn nanos(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.epoch);
         since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
+    }
+
+    /// What a bucket affords now, whose debt `at` knows.
+    pub(super) fn standing(&self, at: impl FnOnce(u64) -> u64) -> Standing {
+        self.meter.standing(at(self.nanos(time::now())))
     }
 
     /// Tells of an admission. The permit holds nothing but whom to tell of the call's end.

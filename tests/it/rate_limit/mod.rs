@@ -1,5 +1,7 @@
 //! The rate limit: who passes, who waits, and what is told.
 
+#[cfg(feature = "http")]
+mod headers;
 mod keys;
 mod reports;
 mod waiting;
@@ -163,6 +165,8 @@ async fn a_handle_reads_and_takes_nothing() {
         call(&mut service, Ask::Answer(1)).await.unwrap();
     }
     assert_eq!((handle.available(), handle.wait()), (0, 500 * MS));
+    assert_eq!(handle.standing().more_in(), Some(500 * MS));
+    assert_eq!(layer.standing(&Ask::Answer(1)), handle.standing());
     advance(499 * MS).await;
     assert_eq!((handle.available(), handle.wait()), (0, MS));
     advance(MS).await;
