@@ -111,6 +111,6 @@ impl<K> Clone for KeyedHandle<K> {
 impl<K> fmt::Debug for KeyedHandle<K> {
     /// Never a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyedHandle").field("keys", &self.table.len()).finish()
+        f.debug_struct("KeyedHandle").field("keys", &self.table.len()).finish_non_exhaustive()
     }
 }
