@@ -33,10 +33,10 @@ where
 {
     let cost = cost.find_cost(request).unwrap_or(shared.cost);
     // The one read of the clock: the rate is made of time.
-    let now = shared.nanos(time::now());
-    match buckets.charge(request, now, |debt| shared.meter.charge(debt, cost)) {
-        Ok(_) => Ok(Shared::admit(shared, Stage::Arriving, Duration::ZERO)),
-        Err(short) => refuse_unless_in_shadow(shared, short),
+    let now = time::now();
+    match buckets.charge(request, shared.nanos(now), |debt| shared.meter.charge(debt, cost)) {
+        Ok(_) => Ok(Shared::admit(shared, Stage::Arriving, now, Duration::ZERO)),
+        Err(short) => refuse_unless_in_shadow(shared, now, short),
     }
 }
 
@@ -58,7 +58,7 @@ where
     let now = time::now();
     let charge = |debt| shared.meter.charge(debt, cost);
     match buckets.charge(request, shared.nanos(now), charge) {
-        Ok(_) => Entry::Admitted(Shared::admit(shared, Stage::Arriving, Duration::ZERO)),
+        Ok(_) => Entry::Admitted(Shared::admit(shared, Stage::Arriving, now, Duration::ZERO)),
         Err(_) => wait(shared, buckets, cost, request, now, deadline()),
     }
 }
@@ -89,14 +89,14 @@ fn wait<Req, K: FindBucket<Req>>(
     let charged = match buckets.charge(request, shared.nanos(now), charge) {
         Ok(charged) => charged,
         Err(short) => {
-            return match refuse_unless_in_shadow(shared, short) {
+            return match refuse_unless_in_shadow(shared, now, short) {
                 Ok(permit) => Entry::Admitted(permit),
                 Err(rejected) => Entry::Refused(rejected),
             };
         }
     };
     if due_in == 0 || shared.shadow {
-        return Entry::Admitted(Shared::admit(shared, Stage::Arriving, Duration::ZERO));
+        return Entry::Admitted(Shared::admit(shared, Stage::Arriving, now, Duration::ZERO));
     }
     let due = time::later(now, Duration::from_nanos(due_in));
     let wait = Wait { since: now, due, until, deadline };
@@ -107,10 +107,14 @@ fn wait<Req, K: FindBucket<Req>>(
 }
 
 #[cold]
-fn refuse_unless_in_shadow(shared: &Arc<Shared>, short: Short) -> Result<Permit<Shared>, Rejected> {
+fn refuse_unless_in_shadow(
+    shared: &Arc<Shared>,
+    now: Instant,
+    short: Short,
+) -> Result<Permit<Shared>, Rejected> {
     if !shared.shadow {
         return Err(shared.refuse(short));
     }
     shared.emitter.emit(Stage::Arriving, EventKind::WouldReject(Reason::RateLimited));
-    Ok(Shared::admit(shared, Stage::Arriving, Duration::ZERO))
+    Ok(Shared::admit(shared, Stage::Arriving, now, Duration::ZERO))
 }

@@ -137,7 +137,10 @@ impl<K, M: Clone, C> Clone for RateLimitLayer<K, M, C> {
 
 impl<K, M, C> fmt::Debug for RateLimitLayer<K, M, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RateLimitLayer").field("shared", &self.shared).finish_non_exhaustive()
+        f.debug_struct("RateLimitLayer")
+            .field("name", &self.shared.emitter)
+            .field("rate", &self.shared.rate)
+            .finish_non_exhaustive()
     }
 }
 
@@ -187,6 +190,7 @@ impl<M, C> Builder<Whole, M, C> {
     ///
     /// Where a key is a `String`, or whatever takes room, [`key_ref`](Self::key_ref) makes none for a
     /// key that is remembered. A key is kept as it is: cut or hash one that a caller may make long.
+    /// `find` may be asked several times about one request.
     ///
     /// ```
     /// use buttress::rate_limit::RateLimitLayer;

@@ -24,7 +24,6 @@ use crate::time::{self, Instant};
 /// The state of a bucket is its debt: how long, in nanoseconds, until it is full again. That is
 /// governor's theoretical arrival time counted from now. So a bucket can be a number in an atomic or
 /// in a map, its time that of tokio's clock, and a turn be taken before it is due.
-#[derive(Debug)]
 pub(super) struct Meter {
     limiter: RateLimiter<Asked, OnTheSpot, Standstill, NoOpMiddleware<Nanos>>,
     interval: u64,
@@ -106,7 +105,6 @@ fn wait(not_until: &NotUntil<Nanos>) -> u64 {
 }
 
 /// governor's clock. It stands still at 0, from where debts are counted.
-#[derive(Debug)]
 struct Standstill;
 
 impl Clock for Standstill {
@@ -119,7 +117,7 @@ impl Clock for Standstill {
 }
 
 /// A bucket that is asked: governor's key, which brings its own state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Asked {
     debt: u64,
     owes: Cell<u64>,
@@ -133,7 +131,6 @@ impl Hash for Asked {
 }
 
 /// governor's store, which stores nothing: see [`Asked`].
-#[derive(Debug)]
 struct OnTheSpot;
 
 impl StateStore for OnTheSpot {
@@ -151,7 +148,6 @@ impl StateStore for OnTheSpot {
 }
 
 /// What all services of one layer share, but for the buckets.
-#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) meter: Meter,
     /// What a call costs that is not given a cost of its own.
@@ -178,18 +174,19 @@ impl Shared {
         self.meter.standing(at(self.nanos(time::now())))
     }
 
-    /// Tells of an admission. The permit holds nothing but whom to tell of the call's end.
+    /// Tells of an admission at this time. The permit holds nothing but whom to tell of the call's
+    /// end.
     #[inline]
-    pub(super) fn admit(shared: &Arc<Self>, from: Stage, waited: Duration) -> Permit<Self> {
+    pub(super) fn admit(
+        shared: &Arc<Self>,
+        from: Stage,
+        now: Instant,
+        waited: Duration,
+    ) -> Permit<Self> {
         if !shared.emitter.is_on() {
             return Permit::empty();
         }
-        Self::admit_aloud(shared, from, waited)
-    }
-
-    #[cold]
-    fn admit_aloud(shared: &Arc<Self>, from: Stage, waited: Duration) -> Permit<Self> {
-        let permit = Permit::new(shared.clone(), time::now());
+        let permit = Permit::new(shared.clone(), now);
         shared.emitter.emit(from, EventKind::Admitted { waited });
         permit
     }

@@ -62,12 +62,12 @@ impl<K: Buckets> Turn<K> {
     /// The turn has come: the call may be made as soon as the inner service is ready.
     pub(super) fn admit(&mut self) -> Permit<Shared> {
         self.admitted = true;
-        let waited = if self.shared.emitter.is_on() {
-            time::now().saturating_duration_since(self.since)
-        } else {
-            std::time::Duration::ZERO
-        };
-        Shared::admit(&self.shared, Stage::Waiting, waited)
+        if !self.shared.emitter.is_on() {
+            return Permit::empty();
+        }
+        let now = time::now();
+        let waited = now.saturating_duration_since(self.since);
+        Shared::admit(&self.shared, Stage::Waiting, now, waited)
     }
 
     pub(super) fn is_admitted(&self) -> bool {
