@@ -57,6 +57,7 @@
 //! | `redis`, `postgres` | `idempotency::RedisStore`, `idempotency::PostgresStore` |
 //! | `metrics` | `observe::MetricsObserver` |
 //! | `tracing` | `observe::TracingObserver` |
+//! | `rate-limit` | `rate_limit`, by the `governor` crate |
 //! | `serde` | each layer's `Config` from a file |
 //! | `sim` | `sim`: a simulator for stacks; for tests, so `full` does not have it |
 //! | `full` | all the others |
@@ -89,6 +90,8 @@ pub mod grpc;
 pub mod hedge;
 pub mod idempotency;
 pub mod load_shed;
+#[cfg(feature = "rate-limit")]
+pub mod rate_limit;
 pub mod retry;
 pub mod timeout;
 

@@ -10,6 +10,8 @@
 //!   body has ended, and not only until its head is there.
 //! - [`BodyTimeoutLayer`] bounds how long a response body may take: the wait for its next frame,
 //!   or all of it. [`TimeoutBody`] does the same for any body, that of a request for one.
+//! - With feature `rate-limit`, `RateLimitHeadersLayer` tells callers how they stand with a
+//!   rate limit.
 //! - [`RetryPolicy`] says which requests a [`RetryLayer`](crate::retry::RetryLayer) may send
 //!   again, and [`ReplayBody`] keeps what a request body streams, so that it can be.
 //! - [`FromRequest`](crate::timeout::FromRequest) finds deadlines in `http::Request`, and
@@ -162,6 +164,8 @@
 mod body_timeout;
 mod extended;
 mod hold;
+#[cfg(feature = "rate-limit")]
+mod rate_limit;
 mod replay;
 mod respond;
 mod retry;
@@ -191,6 +195,8 @@ pub use body_timeout::{
     TimeoutBody,
 };
 pub use hold::{HeldBody, HoldBody, HoldFuture, Holding};
+#[cfg(feature = "rate-limit")]
+pub use rate_limit::{RateLimitHeaders, RateLimitHeadersFuture, RateLimitHeadersLayer};
 pub use replay::{Replay, ReplayBody};
 pub use respond::{Problem, REFUSAL, Respond, RespondFuture, RespondLayer, ResponseBody, respond};
 pub use retry::{AsError, BySource, RetryPolicy, Unsent};

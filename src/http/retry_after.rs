@@ -17,7 +17,12 @@ pub(crate) fn hint(headers: &HeaderMap) -> Option<Duration> {
 
 /// How to say `wait`: in whole seconds, rounded up so that nobody comes too early.
 pub(crate) fn value(wait: Duration) -> HeaderValue {
-    HeaderValue::from(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)))
+    HeaderValue::from(seconds(wait))
+}
+
+/// In whole seconds, rounded up.
+pub(crate) fn seconds(wait: Duration) -> u64 {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
 }
 
 fn parse(value: &[u8], sent: impl FnOnce() -> Option<SystemTime>) -> Option<Duration> {

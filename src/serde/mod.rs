@@ -44,4 +44,6 @@ pub(crate) mod duration;
 mod idempotency;
 mod load;
 mod named;
+#[cfg(feature = "rate-limit")]
+mod rate_limit;
 mod timeout;

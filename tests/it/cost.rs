@@ -2,6 +2,8 @@
 
 mod attempts;
 mod deadlines;
+#[cfg(feature = "rate-limit")]
+mod rates;
 #[cfg(feature = "metrics")]
 mod recorder;
 

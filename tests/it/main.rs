@@ -21,6 +21,8 @@ mod observability;
 #[cfg(all(feature = "metrics", feature = "tracing"))]
 mod observe;
 mod policies;
+#[cfg(feature = "rate-limit")]
+mod rate_limit;
 #[cfg(feature = "http")]
 mod replay;
 mod retry;

@@ -22,6 +22,8 @@ use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::hedge::{Delay, HedgeLayer};
 use buttress::load_shed::{LoadShedLayer, Priority, PriorityClass, ThrottleLayer};
 use buttress::observe::ObserveLayer;
+#[cfg(feature = "rate-limit")]
+use buttress::rate_limit::RateLimitLayer;
 use buttress::retry::{Policy, RetryLayer};
 use buttress::timeout::TimeoutLayer;
 #[cfg(feature = "http")]
@@ -277,6 +279,26 @@ contract!(circuit_breaker_consecutive, |o| CircuitBreakerLayer::builder()
     .build());
 contract!(circuit_breaker_gate, |o| CircuitBreakerLayer::builder().gate().observe(o).build());
 contract!(circuit_breaker_in_shadow, |o| CircuitBreakerLayer::builder()
+    .shadow()
+    .observe(o)
+    .build());
+#[cfg(feature = "rate-limit")]
+contract!(rate_limit, |o| RateLimitLayer::builder().per_second(1 << 20).observe(o).build());
+#[cfg(feature = "rate-limit")]
+contract!(rate_limit_with_a_wait, |o| RateLimitLayer::builder()
+    .per_second(1 << 20)
+    .max_wait(HOUR)
+    .observe(o)
+    .build(), except bare);
+#[cfg(feature = "rate-limit")]
+contract!(rate_limit_by_key, |o| RateLimitLayer::builder()
+    .per_second(1 << 20)
+    .key(|_: &_| 1)
+    .observe(o)
+    .build());
+#[cfg(feature = "rate-limit")]
+contract!(rate_limit_in_shadow, |o| RateLimitLayer::builder()
+    .per(1, HOUR)
     .shadow()
     .observe(o)
     .build());
