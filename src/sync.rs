@@ -3,6 +3,7 @@
 //! A cfg of our own, `buttress_loom`, switches them: `cfg(loom)` would reach into tokio as well
 //! and take its network away. `buttress_shuttle` is the other one.
 
+pub(crate) mod anchors;
 #[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
 pub(crate) mod schedules;
 pub(crate) mod stripes;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::classify::Class;
+use crate::sync::anchors::Anchor;
 
 /// A layer's shared state, as the end of a call sees it.
 pub(crate) trait Admitter {
@@ -18,6 +19,20 @@ pub(crate) trait Admitter {
 
     /// The call was cancelled or panicked.
     fn abandon(&self, ticket: Self::Ticket);
+}
+
+/// A call may own the state through the anchor of its thread.
+impl<A: Admitter> Admitter for Anchor<A> {
+    type Ticket = A::Ticket;
+
+    #[inline]
+    fn settle(&self, ticket: A::Ticket, class: Class) {
+        (**self).settle(ticket, class);
+    }
+
+    fn abandon(&self, ticket: A::Ticket) {
+        (**self).abandon(ticket);
+    }
 }
 
 /// An admitted call. Settled once with a [`Class`]; dropped unsettled, it is abandoned.

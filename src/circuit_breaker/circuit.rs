@@ -14,6 +14,7 @@ use crate::classify::Class;
 use crate::observe::{Emitter, EventKind, Stage};
 use crate::rejected::{Reason, Rejected};
 use crate::rng::Rng;
+use crate::sync::anchors::Anchor;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::time::{self, Instant};
 
@@ -380,7 +381,7 @@ impl<C> Admitter for Shared<C> {
 
 /// A call whose verdict is still open after the response future is ready. Dropped unsettled, it is
 /// an abandoned call.
-pub struct HeldCall<C>(pub(super) Permit<Shared<C>>);
+pub struct HeldCall<C>(pub(super) Permit<Anchor<Shared<C>>>);
 
 impl<C> Settle for HeldCall<C> {
     type Classifier = C;

@@ -12,13 +12,14 @@ use crate::circuit_breaker::circuit::{HeldCall, Shared};
 use crate::classify::Classify;
 use crate::error::Rejectable;
 use crate::rejected::Rejected;
+use crate::sync::anchors::Anchor;
 
 pin_project! {
     /// The response future of a [`CircuitBreaker`](super::CircuitBreaker): 40 bytes at most on top
     /// of the inner future.
     pub struct ResponseFuture<F, C> {
         #[pin]
-        call: Call<F, Shared<C>>,
+        call: Call<F, Anchor<Shared<C>>>,
     }
 }
 
@@ -27,7 +28,7 @@ impl<F, C> ResponseFuture<F, C> {
         Self { call: Call::refused(rejected) }
     }
 
-    pub(super) fn running(inner: F, permit: Permit<Shared<C>>) -> Self {
+    pub(super) fn running(inner: F, permit: Permit<Anchor<Shared<C>>>) -> Self {
         Self { call: Call::running(inner, permit) }
     }
 }

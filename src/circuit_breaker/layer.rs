@@ -13,13 +13,14 @@ use crate::classify::DefaultClassifier;
 use crate::config::{self, ConfigError};
 use crate::observe::{Identity, identity_setters};
 use crate::rng::Rng;
+use crate::sync::anchors::Anchors;
 use crate::time;
 
 /// Stops calling a service that fails. See the [module](super) for what it does.
 ///
 /// `C` judges the outcomes.
 pub struct CircuitBreakerLayer<C = DefaultClassifier> {
-    shared: Arc<Shared<C>>,
+    shared: Arc<Anchors<Shared<C>>>,
     circuit: Arc<Circuit>,
 }
 
@@ -230,6 +231,6 @@ impl<C> Builder<C> {
         let machine = Machine::new(settings, time::now());
         let circuit = Arc::new(Circuit::new(machine, Rng::new(self.seed), emitter, options));
         let shared = Shared { circuit: circuit.clone(), classifier: self.classifier };
-        Ok(CircuitBreakerLayer { shared: Arc::new(shared), circuit })
+        Ok(CircuitBreakerLayer { shared: Arc::new(Anchors::new(shared)), circuit })
     }
 }

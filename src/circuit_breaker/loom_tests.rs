@@ -12,6 +12,7 @@ use crate::circuit_breaker::{Config, Phase};
 use crate::classify::Class;
 use crate::observe::{Event, EventKind, Identity};
 use crate::rng::Rng;
+use crate::sync::anchors::{Anchor, Anchors};
 use crate::sync::schedules::{explore, thread};
 use crate::time;
 
@@ -24,7 +25,7 @@ struct Seen {
     opened: AtomicUsize,
 }
 
-fn shared(config: &Config, seen: &Arc<Seen>) -> Arc<Shared<()>> {
+fn shared(config: &Config, seen: &Arc<Seen>) -> Arc<Anchors<Shared<()>>> {
     let seen = seen.clone();
     let mut identity = Identity::default();
     identity.observe(move |event: &Event<'_>| {
@@ -46,12 +47,12 @@ fn shared(config: &Config, seen: &Arc<Seen>) -> Arc<Shared<()>> {
     let machine = Machine::new(settings, time::now());
     let emitter = identity.emitter("circuit_breaker", None);
     let circuit = Arc::new(Circuit::new(machine, Rng::new(Some(1)), emitter, options));
-    Arc::new(Shared { circuit, classifier: () })
+    Arc::new(Anchors::new(Shared { circuit, classifier: () }))
 }
 
-fn admit(shared: &Arc<Shared<()>>) -> Option<Permit<Shared<()>>> {
+fn admit(shared: &Arc<Anchors<Shared<()>>>) -> Option<Permit<Anchor<Shared<()>>>> {
     let ticket = shared.circuit.admit().ok()?;
-    Some(Permit::new(shared.clone(), ticket))
+    Some(Permit::new(shared.mine().clone(), ticket))
 }
 
 fn trips_at(failures: u32) -> Config {

@@ -12,11 +12,12 @@ use crate::circuit_breaker::circuit::Shared;
 use crate::circuit_breaker::gate::{Gate, Watch};
 use crate::classify::{Classify, DefaultClassifier};
 use crate::error::Rejectable;
+use crate::sync::anchors::Anchors;
 
 /// Stops calling the inner service while it fails.
 pub struct CircuitBreaker<S, C = DefaultClassifier> {
     inner: S,
-    shared: Arc<Shared<C>>,
+    shared: Arc<Anchors<Shared<C>>>,
     /// `poll_ready` has refused the next call; the inner service was not made ready.
     refused: bool,
     /// While the inner service is not ready, the circuit may open: then it must answer.
@@ -25,7 +26,7 @@ pub struct CircuitBreaker<S, C = DefaultClassifier> {
 }
 
 impl<S, C> CircuitBreaker<S, C> {
-    pub(super) fn new(inner: S, shared: Arc<Shared<C>>) -> Self {
+    pub(super) fn new(inner: S, shared: Arc<Anchors<Shared<C>>>) -> Self {
         let gate = shared.circuit.is_gate().then(Box::default);
         Self { inner, shared, refused: false, watch: None, gate }
     }
@@ -101,7 +102,7 @@ where
             Ok(ticket) => {
                 // The permit exists before the inner service is called: a panic in there
                 // abandons the call.
-                let permit = Permit::new(self.shared.clone(), ticket);
+                let permit = Permit::new(self.shared.mine().clone(), ticket);
                 ResponseFuture::running(self.inner.call(request), permit)
             }
         }

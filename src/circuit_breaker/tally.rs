@@ -1,6 +1,6 @@
 //! [`Tally`]: routine successes, counted apart so that calls on several threads share nothing.
 
-use crate::sync::stripes::Stripes;
+use crate::sync::stripes::{Padded, Sparse};
 use crate::sync::{Mutex, lock};
 use crate::time::Instant;
 use crate::window::Slot;
@@ -16,7 +16,8 @@ use crate::window::Slot;
 /// calls would be dated later than they ended, and then a window is not exact.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    stripes: Stripes<Mutex<Count>>,
+    // Boxed where a thread comes: of circuits there may be one for each key.
+    stripes: Sparse<Box<Padded<Mutex<Count>>>>,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +44,7 @@ impl Tally {
         now: Instant,
         still_routine: impl FnOnce() -> bool,
     ) -> bool {
-        let mut count = lock(self.stripes.mine());
+        let mut count = lock(&self.mine().0);
         let fits = count
             .place
             .is_some_and(|place| place.generation == generation && place.slot.holds(now));
@@ -54,13 +55,18 @@ impl Tally {
 
     /// Says what this thread's successes are counted for from here on.
     pub(super) fn renew(&self, place: Place) {
-        lock(self.stripes.mine()).place = Some(place);
+        lock(&self.mine().0).place = Some(place);
+    }
+
+    #[inline]
+    fn mine(&self) -> &Padded<Mutex<Count>> {
+        self.stripes.mine(Box::default)
     }
 
     /// Takes all counts.
     pub(super) fn collect(&self, mut show: impl FnMut(Slot, u64)) {
         for stripe in self.stripes.iter() {
-            let mut count = lock(stripe);
+            let mut count = lock(&stripe.0);
             let calls = std::mem::take(&mut count.calls);
             if let (Some(place), 1..) = (count.place, calls) {
                 show(place.slot, calls);

@@ -14,6 +14,7 @@ use crate::observe::Stage as Moment;
 use crate::policy::Policy;
 use crate::retry::session::Session;
 use crate::retry::state::Shared;
+use crate::sync::anchors::Anchor;
 
 pin_project! {
     /// The response future of a [`Retry`](super::Retry). On top of the inner future it holds a
@@ -24,7 +25,7 @@ pin_project! {
         // What a further attempt needs. This instance of the service is never made ready itself:
         // one that fails to get ready is dead, and the next attempt takes a fresh clone.
         again: Option<(S, Req)>,
-        permit: Permit<Shared<P>>,
+        permit: Permit<Anchor<Shared<P>>>,
         // Boxed: there only once an attempt has failed.
         session: Option<Box<Session>>,
     }
@@ -41,7 +42,11 @@ pin_project! {
 
 impl<S, F, Req, P> ResponseFuture<S, F, Req, P> {
     #[inline(always)]
-    pub(super) fn new(inner: F, again: Option<(S, Req)>, permit: Permit<Shared<P>>) -> Self {
+    pub(super) fn new(
+        inner: F,
+        again: Option<(S, Req)>,
+        permit: Permit<Anchor<Shared<P>>>,
+    ) -> Self {
         Self { stage: Stage::Calling { inner }, again, permit, session: None }
     }
 }
@@ -104,7 +109,7 @@ where
 /// All of a call but its stage.
 struct Progress<'a, S, Req, P> {
     again: &'a mut Option<(S, Req)>,
-    permit: &'a mut Permit<Shared<P>>,
+    permit: &'a mut Permit<Anchor<Shared<P>>>,
     session: &'a mut Option<Box<Session>>,
 }
 

@@ -16,10 +16,11 @@ use crate::retry::state::Shared;
 use crate::retry::{Config, Retry};
 use crate::rng::Rng;
 use crate::sync::Mutex;
+use crate::sync::anchors::Anchors;
 
 /// Sends a request again when the first attempt fails. See the [module](super) for what it does.
 pub struct RetryLayer<P> {
-    shared: Arc<Shared<P>>,
+    shared: Arc<Anchors<Shared<P>>>,
 }
 
 impl<P> RetryLayer<P> {
@@ -191,7 +192,7 @@ impl<P> Builder<P> {
             Delays::Custom,
         );
         Ok(RetryLayer {
-            shared: Arc::new(Shared {
+            shared: Arc::new(Anchors::new(Shared {
                 policy: self.policy,
                 emitter: self.identity.emitter("retry", self.config.name.as_deref()),
                 budget,
@@ -199,7 +200,7 @@ impl<P> Builder<P> {
                 delays,
                 min_attempt: self.config.min_attempt,
                 rng: Mutex::new(Rng::new(self.seed)),
-            }),
+            })),
         })
     }
 }

@@ -10,15 +10,16 @@ use crate::error::Rejectable;
 use crate::policy::Policy;
 use crate::retry::ResponseFuture;
 use crate::retry::state::Shared;
+use crate::sync::anchors::Anchors;
 
 /// Tries the calls to the inner service again. Made by [`RetryLayer`](super::RetryLayer).
 pub struct Retry<S, P> {
     inner: S,
-    shared: Arc<Shared<P>>,
+    shared: Arc<Anchors<Shared<P>>>,
 }
 
 impl<S, P> Retry<S, P> {
-    pub(super) fn new(inner: S, shared: Arc<Shared<P>>) -> Self {
+    pub(super) fn new(inner: S, shared: Arc<Anchors<Shared<P>>>) -> Self {
         Self { inner, shared }
     }
 }

@@ -1,7 +1,6 @@
 //! What all services of one retry layer share, and the decisions about one call.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::{Admitter, Permit};
@@ -13,6 +12,7 @@ use crate::policy::{Attempt, Hint, Policy};
 use crate::rejected::{Reason, Rejected};
 use crate::retry::session::{Delays, Session};
 use crate::rng::Rng;
+use crate::sync::anchors::{Anchor, Anchors};
 use crate::sync::{Mutex, lock};
 use crate::time::{self, Instant};
 
@@ -29,10 +29,10 @@ pub(super) struct Shared<P> {
 
 impl<P> Shared<P> {
     #[inline(always)]
-    pub(super) fn admit(shared: &Arc<Self>) -> Permit<Self> {
+    pub(super) fn admit(shared: &Anchors<Self>) -> Permit<Anchor<Self>> {
         let since = shared.emitter.is_on().then(time::now);
         shared.budget.enter();
-        let permit = Permit::new(shared.clone(), since);
+        let permit = Permit::new(shared.mine().clone(), since);
         shared.emitter.emit(Stage::Arriving, EventKind::Admitted { waited: Duration::ZERO });
         permit
     }
@@ -149,7 +149,7 @@ impl<P> Shared<P> {
 
     /// The end of a call whose next attempt did not get ready before the deadline. `seen`, if the
     /// service may have seen one of those before it.
-    pub(super) fn too_late(permit: &mut Permit<Self>, seen: bool) -> Rejected {
+    pub(super) fn too_late(permit: &mut Permit<Anchor<Self>>, seen: bool) -> Rejected {
         let rejected = match permit.release() {
             Some((shared, _)) => {
                 shared.budget.leave();

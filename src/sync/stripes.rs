@@ -1,6 +1,7 @@
 //! [`Stripes`]: one counter for each of a few threads, so that counting shares no cache line.
 
 use std::cell::Cell;
+use std::sync::OnceLock;
 
 /// Enough for the threads of a runtime on a small machine; on a larger one a few share each.
 /// One under loom, where every thread more that can be told apart multiplies the work.
@@ -24,6 +25,30 @@ impl<T> Stripes<T> {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> + Clone {
         self.0.iter().map(|stripe| &stripe.0)
+    }
+}
+
+/// As [`Stripes`], of values that are made when their thread first comes: for what there may be
+/// very many of, of which few threads see most.
+#[derive(Debug)]
+pub(crate) struct Sparse<T>([OnceLock<T>; STRIPES]);
+
+impl<T> Sparse<T> {
+    /// The one of this thread.
+    #[inline]
+    pub(crate) fn mine(&self, make: impl FnOnce() -> T) -> &T {
+        self.0[place() % STRIPES].get_or_init(make)
+    }
+
+    /// Those that have been made.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().filter_map(OnceLock::get)
+    }
+}
+
+impl<T> Default for Sparse<T> {
+    fn default() -> Self {
+        Self([const { OnceLock::new() }; STRIPES])
     }
 }
 
