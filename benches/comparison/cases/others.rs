@@ -5,18 +5,18 @@ use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use buttress::BoxError;
 use failsafe::{CircuitBreaker, FailurePolicy, backoff, failure_policy};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use recloser::Recloser;
 use tower::load_shed::LoadShed;
 use tower_acc::{ConcurrencyLimit, Vegas};
 
-use super::ours::HOUR;
+use super::ours::{HOUR, READY};
 use super::{ACC, Case, FAILSAFE, GOVERNOR, RECLOSER, does, occupy, refuses, succeeds};
 use crate::drive::{Subject, fails, outcome, works};
-use crate::inner::{AtOnce, Endless};
+use crate::inner::Endless;
 
-const READY: AtOnce<Infallible> = AtOnce(PhantomData);
 const ENDLESS: Endless<Infallible> = Endless(PhantomData);
 
 pub(super) fn cases() -> Vec<Case> {
@@ -54,9 +54,9 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// A call of the bare service.
-#[inline(always)]
-pub(crate) fn inner() -> Result<u32, Infallible> {
-    outcome(&mut AtOnce(PhantomData))
+#[inline]
+pub(crate) fn inner() -> Result<u32, BoxError> {
+    outcome(&mut { READY })
 }
 
 /// Counts the last 100 calls, in a ring: it knows no other window.
