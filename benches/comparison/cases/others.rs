@@ -1,13 +1,14 @@
 //! Crates with one thing each. What is no layer stands around the call as its manual shows it.
 
 use std::convert::Infallible;
+use std::hint::black_box;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use buttress::BoxError;
 use failsafe::{CircuitBreaker, FailurePolicy, backoff, failure_policy};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{Quota, RateLimiter};
 use recloser::Recloser;
 use tower::load_shed::LoadShed;
 use tower_acc::{ConcurrencyLimit, Vegas};
@@ -42,11 +43,15 @@ pub(super) fn cases() -> Vec<Case> {
             refuses(LoadShed::new(limit))
         }),
         case("rate limit", GOVERNOR, || {
-            let limiter = governor(Duration::from_nanos(1), NonZeroU32::MAX);
+            let limiter = RateLimiter::direct(quota(Duration::from_nanos(1), NonZeroU32::MAX));
             does(move || works(limiter.check().map(|()| inner())))
         }),
+        case("rate limit, per key", GOVERNOR, || {
+            let limiter = RateLimiter::keyed(quota(Duration::from_nanos(1), NonZeroU32::MAX));
+            does(move || works(limiter.check_key(black_box(&7)).map(|()| inner())))
+        }),
         case("rate limit exceeded", GOVERNOR, || {
-            let limiter = governor(HOUR, NonZeroU32::MIN);
+            let limiter = RateLimiter::direct(quota(HOUR, NonZeroU32::MIN));
             works(limiter.check());
             does(move || fails(limiter.check().map(|()| inner())))
         }),
@@ -88,7 +93,6 @@ fn failsafe_open() -> Box<dyn Subject> {
     does(move || fails(breaker.call(inner)))
 }
 
-fn governor(one_in: Duration, burst: NonZeroU32) -> DefaultDirectRateLimiter {
-    let quota = Quota::with_period(one_in).expect("a quota");
-    RateLimiter::direct(quota.allow_burst(burst))
+fn quota(one_in: Duration, burst: NonZeroU32) -> Quota {
+    Quota::with_period(one_in).expect("a quota").allow_burst(burst)
 }

@@ -10,13 +10,14 @@ use buttress::classify::{Classify, classify_fn};
 use buttress::hedge::{Delay, HedgeLayer};
 use buttress::load_shed::{LoadShedLayer, ThrottleBuilder, ThrottleLayer};
 use buttress::observe::{MetricsObserver, ObserveLayer};
+use buttress::rate_limit::{self, RateLimitLayer};
 use buttress::retry::{self, Backoff, Budget, Idempotent, RetryLayer};
 use buttress::timeout::TimeoutLayer;
 use buttress::{BoxError, Class};
 use tower::{Layer, Service, ServiceBuilder};
 
 use super::{Case, OURS, does, refuses, succeeds};
-use crate::drive::{RefusesInRuntime, Request, Subject, either};
+use crate::drive::{RefusesInRuntime, Request, Subject, either, outcome, works};
 use crate::inner::{AtOnce, Endless, Fails, Later, Refusal, Stuck};
 use crate::rows::{BARE, PENDING};
 
@@ -62,6 +63,11 @@ pub(super) fn cases() -> Vec<Case> {
         case("throttle, refusing", || throttled(ThrottleLayer::builder())),
         case("retry with budget", || succeeds(RetryLayer::new(Idempotent).layer(READY))),
         case("retry withheld", || refuses(withheld().build().layer(FAILS))),
+        case("rate limit", || succeeds(unlimited().build().layer(READY))),
+        case("rate limit, per key", || {
+            succeeds(unlimited().key(|request: &Request| *request).build().layer(READY))
+        }),
+        case("rate limit exceeded", || refuses(exceeded(RateLimitLayer::builder()))),
         case("hedge, primary wins", || succeeds(HedgeLayer::new(Idempotent).layer(READY))),
         case("hedge, primary pending", || succeeds(hedge().layer(LATER))),
         case("observe, metrics", || {
@@ -117,6 +123,20 @@ pub(super) fn withheld() -> retry::Builder<Idempotent> {
         .budget(Budget::ratio(0.0001).at_least(0))
         .backoff(Backoff::exponential(Duration::ZERO, Duration::ZERO))
         .seed(SEED)
+}
+
+/// As many as there are nanoseconds.
+fn unlimited() -> rate_limit::Builder {
+    RateLimitLayer::builder().per_second(1_000_000_000).burst(u32::MAX)
+}
+
+/// One call an hour, and it has been.
+pub(super) fn exceeded(
+    builder: rate_limit::Builder,
+) -> impl Service<Request, Response = u32, Error = Refusal> {
+    let mut service = builder.per(1, HOUR).burst(1).build().layer(REFUSED);
+    works(outcome(&mut service));
+    service
 }
 
 fn hedge() -> HedgeLayer<Idempotent> {

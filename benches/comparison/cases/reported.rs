@@ -10,6 +10,7 @@ use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::CircuitBreakerLayer;
 use buttress::load_shed::{LoadShedLayer, ThrottleLayer};
 use buttress::observe::{MetricsObserver, ObserveLayer};
+use buttress::rate_limit::RateLimitLayer;
 use buttress::retry::{Idempotent, RetryLayer};
 use buttress::timeout::{Deadline, TimeoutLayer};
 use metrics::{counter, histogram};
@@ -17,7 +18,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tower::{Layer, Service, ServiceBuilder};
 
 use super::ours::{
-    ENDLESS, FAILS, HOUR, READY, REFUSED, SECOND, STUCK, consecutive, full, opened, reached,
+    ENDLESS, FAILS, HOUR, READY, REFUSED, SECOND, STUCK, consecutive, exceeded, full, opened, reached,
     throttled, withheld,
 };
 use super::{Case, METRICS, OURS, does, occupy, refuses, succeeds};
@@ -57,6 +58,9 @@ pub(super) fn cases() -> Vec<Case> {
             refuses(LoadShedLayer::builder().observe(metrics()).build().layer(STUCK))
         }),
         ours("throttled, metrics", || throttled(ThrottleLayer::builder().observe(metrics()))),
+        ours("rate limited, metrics", || {
+            refuses(exceeded(RateLimitLayer::builder().observe(metrics())))
+        }),
         ours("retry withheld, metrics", || {
             refuses(withheld().observe(metrics()).build().layer(FAILS))
         }),
