@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use buttress::BoxError;
 use failsafe::{CircuitBreaker, FailurePolicy, backoff, failure_policy};
-use governor::{Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use recloser::Recloser;
 use tower::load_shed::LoadShed;
 use tower_acc::{ConcurrencyLimit, Vegas};
@@ -43,11 +43,11 @@ pub(super) fn cases() -> Vec<Case> {
             refuses(LoadShed::new(limit))
         }),
         case("rate limit", GOVERNOR, || {
-            let limiter = RateLimiter::direct(quota(Duration::from_nanos(1), NonZeroU32::MAX));
+            let limiter = governor();
             does(move || works(limiter.check().map(|()| inner())))
         }),
         case("rate limit, per key", GOVERNOR, || {
-            let limiter = RateLimiter::keyed(quota(Duration::from_nanos(1), NonZeroU32::MAX));
+            let limiter = RateLimiter::keyed(unlimited());
             does(move || works(limiter.check_key(black_box(&7)).map(|()| inner())))
         }),
         case("rate limit exceeded", GOVERNOR, || {
@@ -91,6 +91,14 @@ fn failsafe_open() -> Box<dyn Subject> {
     let breaker = failsafe::Config::new().failure_policy(policy).build();
     fails(breaker.call(|| Err::<u32, ()>(())));
     does(move || fails(breaker.call(inner)))
+}
+
+pub(crate) fn governor() -> DefaultDirectRateLimiter {
+    RateLimiter::direct(unlimited())
+}
+
+fn unlimited() -> Quota {
+    quota(Duration::from_nanos(1), NonZeroU32::MAX)
 }
 
 fn quota(one_in: Duration, burst: NonZeroU32) -> Quota {

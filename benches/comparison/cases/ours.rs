@@ -126,7 +126,7 @@ pub(super) fn withheld() -> retry::Builder<Idempotent> {
 }
 
 /// As many as there are nanoseconds.
-fn unlimited() -> rate_limit::Builder {
+pub(super) fn unlimited() -> rate_limit::Builder {
     RateLimitLayer::builder().per_second(1_000_000_000).burst(u32::MAX)
 }
 

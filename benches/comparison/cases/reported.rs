@@ -18,8 +18,8 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tower::{Layer, Service, ServiceBuilder};
 
 use super::ours::{
-    ENDLESS, FAILS, HOUR, READY, REFUSED, SECOND, STUCK, consecutive, exceeded, full, opened, reached,
-    throttled, withheld,
+    ENDLESS, FAILS, HOUR, READY, REFUSED, SECOND, STUCK, consecutive, exceeded, full, opened,
+    reached, throttled, withheld,
 };
 use super::{Case, METRICS, OURS, does, occupy, refuses, succeeds};
 use crate::drive::{Request, Subject};

@@ -12,10 +12,10 @@ use tower::retry::RetryLayer as TowerRetryLayer;
 use tower::{Layer, Service};
 use tower_acc::{ConcurrencyLimit, Vegas};
 
-use super::others::{inner, recloser};
-use super::ours::{READY, consecutive};
+use super::others::{governor, inner, recloser};
+use super::ours::{READY, consecutive, unlimited};
 use super::tower::Resend;
-use super::{ACC, OURS, PEER, RECLOSER, TOWER, peer};
+use super::{ACC, GOVERNOR, OURS, PEER, RECLOSER, TOWER, peer};
 use crate::drive::{Does, Request, Subject, Succeeds, works};
 use crate::rows::BARE;
 
@@ -69,6 +69,15 @@ pub(crate) fn all() -> Vec<Shared> {
             vec![clone(), clone()]
         }),
         scales("breaker, rate over 10 s", || clones(CircuitBreakerLayer::new().layer(READY))),
+        case("rate limit", OURS, || clones(unlimited().build().layer(READY))),
+        case("rate limit", GOVERNOR, || {
+            let limiter = Arc::new(governor());
+            let clone = || -> Clone {
+                let limiter = limiter.clone();
+                Box::new(Does(move || works(limiter.check().map(|()| inner()))))
+            };
+            vec![clone(), clone()]
+        }),
         scales("retry with budget", || clones(RetryLayer::new(Idempotent).layer(READY))),
         case("retry with budget", TOWER, || {
             clones(TowerRetryLayer::new(Resend::new()).layer(READY))
