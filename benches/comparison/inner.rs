@@ -14,13 +14,13 @@ use crate::drive::Request;
 pub(crate) type Refusal = buttress::Error<Infallible>;
 
 /// Answers at once.
-pub(crate) struct AtOnce<E = Refusal>(pub(crate) PhantomData<E>);
+pub(crate) struct AtOnce<E>(pub(crate) PhantomData<E>);
 
 /// Is pending when first polled.
-pub(crate) struct Later<E = Refusal>(pub(crate) PhantomData<E>);
+pub(crate) struct Later<E>(pub(crate) PhantomData<E>);
 
 /// Takes a call and never answers it.
-pub(crate) struct Endless<E = Refusal>(pub(crate) PhantomData<E>);
+pub(crate) struct Endless<E>(pub(crate) PhantomData<E>);
 
 /// Fails at once.
 #[derive(Clone, Copy)]
@@ -31,7 +31,7 @@ pub(crate) struct Fails;
 pub(crate) struct Down;
 
 /// Never ready.
-pub(crate) struct Stuck<E = Refusal>(pub(crate) PhantomData<E>);
+pub(crate) struct Stuck<E>(pub(crate) PhantomData<E>);
 
 impl<E> Clone for AtOnce<E> {
     fn clone(&self) -> Self {

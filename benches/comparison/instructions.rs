@@ -20,15 +20,23 @@ const CALLS: u32 = 1_000;
 /// What runs inside the profiler: one dump for each case.
 pub(crate) fn run(which: &str) {
     for case in cases::all().iter().filter(|case| is_counted(case, which == OURS)) {
-        measure::prepared(case).counted(CALLS);
+        let mut subject = measure::prepared(case);
+        start_of_case();
+        subject.run(CALLS);
         end_of_case();
     }
 }
 
-/// A name that the profiler knows: the counts so far are one case's.
+/// A name that the profiler knows: what was counted so far was the warming up.
+#[inline(never)]
+fn start_of_case() {
+    black_box("start");
+}
+
+/// A name that the profiler knows: what was counted since is one case's.
 #[inline(never)]
 fn end_of_case() {
-    black_box(());
+    black_box("end");
 }
 
 /// Instructions of one call: for each case that has them, in the order of the cases.
@@ -68,6 +76,7 @@ fn profile(folder: &Path, which: &str, dumps: usize) -> Result<Vec<f64>, String>
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--collect-atstart=no"])
         .args(["--toggle-collect=*counted_calls*"])
+        .args(["--zero-before=comparison::instructions::start_of_case"])
         .args(["--dump-before=comparison::instructions::end_of_case"])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(env::current_exe().map_err(|error| error.to_string())?)

@@ -12,7 +12,7 @@
 //! Times are medians of nine repetitions, the subjects of a row in turns; instructions are counted
 //! by callgrind, if valgrind is installed. Allocations are counted by an allocator that stays in
 //! place while times are taken: whoever allocates pays some nanoseconds more than without it.
-//! tower's clock is std's; this crate's is tokio's, which costs a load more where, as here, tokio's
+//! tokio's clock, which this crate reads, costs a load more than std's where, as here, tokio's
 //! `test-util` is on.
 
 mod cases;

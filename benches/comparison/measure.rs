@@ -39,8 +39,8 @@ pub(crate) fn all(cases: &[Case]) -> Vec<Figures> {
         times.extend(interleaved(row));
         cases::drain();
     }
-    let timed = cases.iter().zip(times).zip(counts);
-    timed
+    let measured = cases.iter().zip(times).zip(counts);
+    measured
         .map(|((case, ns), instructions)| Figures {
             ns,
             instructions,

@@ -83,9 +83,10 @@ impl Table<'_> {
             Reach::Nothing => (None, String::new()),
             Reach::Instructions(most) => (Some(f64::from(most)), format!("<= {most}")),
             Reach::Another(whose, more) => {
-                let other =
-                    self.of(row, whose).and_then(|(case, figures)| self.added(case, figures));
-                (other.map(|other| other + f64::from(more)), format!("<= {whose} + {more}"))
+                let other = self.of(row, whose);
+                let other = other.and_then(|(case, figures)| self.added(case, figures));
+                let told = if more == 0 { String::new() } else { format!(" + {more}") };
+                (other.map(|other| other + f64::from(more)), format!("<= {whose}'s{told}"))
             }
         };
         let added = self.added(case, figures);
@@ -136,7 +137,8 @@ fn number(figure: Option<f64>, digits: usize) -> String {
 fn print_contention() {
     let subjects = shared::all();
     let figures = contention::all(&subjects);
-    println!("\nOne shared layer: million calls per second of one thread, and of two together\n");
+    println!("\nOne shared layer: million calls per second of one thread, and of two together.");
+    println!("The bare service shares nothing: its times are what the machine has to give.\n");
     println!("{:27} {:17} {:>8} {:>8} {:>7}  to reach", "", "", "one", "two", "times");
     for (subject, figure) in subjects.iter().zip(&figures) {
         let Throughput { alone, together } = *figure;

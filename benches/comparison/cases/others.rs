@@ -1,22 +1,23 @@
 //! Crates with one thing each. What is no layer stands around the call as its manual shows it.
 
 use std::convert::Infallible;
+use std::hint::black_box;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use buttress::BoxError;
 use failsafe::{CircuitBreaker, FailurePolicy, backoff, failure_policy};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use recloser::Recloser;
 use tower::load_shed::LoadShed;
 use tower_acc::{ConcurrencyLimit, Vegas};
 
-use super::ours::HOUR;
+use super::ours::{HOUR, READY};
 use super::{ACC, Case, FAILSAFE, GOVERNOR, RECLOSER, does, occupy, refuses, succeeds};
 use crate::drive::{Subject, fails, outcome, works};
-use crate::inner::{AtOnce, Endless};
+use crate::inner::Endless;
 
-const READY: AtOnce<Infallible> = AtOnce(PhantomData);
 const ENDLESS: Endless<Infallible> = Endless(PhantomData);
 
 pub(super) fn cases() -> Vec<Case> {
@@ -42,11 +43,15 @@ pub(super) fn cases() -> Vec<Case> {
             refuses(LoadShed::new(limit))
         }),
         case("rate limit", GOVERNOR, || {
-            let limiter = governor(Duration::from_nanos(1), NonZeroU32::MAX);
+            let limiter = governor();
             does(move || works(limiter.check().map(|()| inner())))
         }),
+        case("rate limit, per key", GOVERNOR, || {
+            let limiter = RateLimiter::keyed(unlimited());
+            does(move || works(limiter.check_key(black_box(&7)).map(|()| inner())))
+        }),
         case("rate limit exceeded", GOVERNOR, || {
-            let limiter = governor(HOUR, NonZeroU32::MIN);
+            let limiter = RateLimiter::direct(quota(HOUR, NonZeroU32::MIN));
             works(limiter.check());
             does(move || fails(limiter.check().map(|()| inner())))
         }),
@@ -54,9 +59,9 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// A call of the bare service.
-#[inline(always)]
-pub(crate) fn inner() -> Result<u32, Infallible> {
-    outcome(&mut AtOnce(PhantomData))
+#[inline]
+pub(crate) fn inner() -> Result<u32, BoxError> {
+    outcome(&mut { READY })
 }
 
 /// Counts the last 100 calls, in a ring: it knows no other window.
@@ -88,7 +93,14 @@ fn failsafe_open() -> Box<dyn Subject> {
     does(move || fails(breaker.call(inner)))
 }
 
-fn governor(one_in: Duration, burst: NonZeroU32) -> DefaultDirectRateLimiter {
-    let quota = Quota::with_period(one_in).expect("a quota");
-    RateLimiter::direct(quota.allow_burst(burst))
+pub(crate) fn governor() -> DefaultDirectRateLimiter {
+    RateLimiter::direct(unlimited())
+}
+
+fn unlimited() -> Quota {
+    quota(Duration::from_nanos(1), NonZeroU32::MAX)
+}
+
+fn quota(one_in: Duration, burst: NonZeroU32) -> Quota {
+    Quota::with_period(one_in).expect("a quota").allow_burst(burst)
 }

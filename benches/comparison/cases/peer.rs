@@ -1,5 +1,5 @@
 //! tower-resilience: layers of the same names, each with an error type of its own around that of
-//! the service.
+//! the service. Its hedge wants an error that is `Clone`, which a boxed one is not.
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -15,13 +15,14 @@ use tower_resilience::ratelimiter::RateLimiterLayer;
 use tower_resilience::retry::{RetryBudgetBuilder, RetryLayer};
 use tower_resilience::timelimiter::TimeLimiterLayer;
 
-use super::ours::{HOUR, SECOND};
+use super::ours::{HOUR, LATER, READY, SECOND};
 use super::{Case, PEER, at_once, occupy, refuses, succeeds};
 use crate::drive::{RefusesInRuntime, Request, Subject};
 use crate::inner::{AtOnce, Endless, Later};
 
-const READY: AtOnce<Infallible> = AtOnce(PhantomData);
-const LATER: Later<Infallible> = Later(PhantomData);
+const REFUSED: AtOnce<Infallible> = AtOnce(PhantomData);
+const CLONED: AtOnce<Infallible> = AtOnce(PhantomData);
+const CLONED_LATER: Later<Infallible> = Later(PhantomData);
 const ENDLESS: Endless<Infallible> = Endless(PhantomData);
 
 pub(super) fn cases() -> Vec<Case> {
@@ -39,8 +40,8 @@ pub(super) fn cases() -> Vec<Case> {
         case("retry with budget", || succeeds(retry().layer(READY))),
         case("rate limit", || succeeds(rate_limit(usize::MAX >> 1).layer(READY))),
         case("rate limit exceeded", exceeded),
-        case("hedge, primary wins", || succeeds(HedgeLayer::new(SECOND).layer(READY))),
-        case("hedge, primary pending", || succeeds(HedgeLayer::new(SECOND).layer(LATER))),
+        case("hedge, primary wins", || succeeds(HedgeLayer::new(SECOND).layer(CLONED))),
+        case("hedge, primary pending", || succeeds(HedgeLayer::new(SECOND).layer(CLONED_LATER))),
         case("stack of 4", || succeeds(four())),
     ]
 }
@@ -79,7 +80,7 @@ fn open() -> Box<dyn Subject> {
     let builder = CircuitBreakerLayer::builder().wait_duration_in_open(HOUR);
     let (layer, handle) = builder.build_with_handle().expect("a breaker");
     at_once(handle.force_open());
-    refuses(layer.layer(READY))
+    refuses(layer.layer(REFUSED))
 }
 
 fn aimd() -> Aimd {
@@ -101,7 +102,7 @@ fn rate_limit(calls: usize) -> RateLimiterLayer {
 }
 
 fn exceeded() -> Box<dyn Subject> {
-    let mut service = rate_limit(1).layer(READY);
+    let mut service = rate_limit(1).layer(REFUSED);
     at_once(service.call(7)).expect("the first call");
     refuses(service)
 }

@@ -4,11 +4,13 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use buttress::BoxError;
 use buttress::adaptive_limit::AdaptiveLimitLayer;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::CircuitBreakerLayer;
 use buttress::load_shed::{LoadShedLayer, ThrottleLayer};
 use buttress::observe::{MetricsObserver, ObserveLayer};
+use buttress::rate_limit::RateLimitLayer;
 use buttress::retry::{Idempotent, RetryLayer};
 use buttress::timeout::{Deadline, TimeoutLayer};
 use metrics::{counter, histogram};
@@ -16,12 +18,11 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tower::{Layer, Service, ServiceBuilder};
 
 use super::ours::{
-    ENDLESS, FAILS, HOUR, READY, SECOND, STUCK, consecutive, full, opened, reached, throttled,
-    withheld,
+    ENDLESS, FAILS, HOUR, READY, REFUSED, SECOND, STUCK, consecutive, exceeded, full, opened,
+    reached, throttled, withheld,
 };
 use super::{Case, METRICS, OURS, does, occupy, refuses, succeeds};
 use crate::drive::{Request, Subject};
-use crate::inner::Refusal;
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -43,10 +44,12 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         ours("stack of 8, metrics", || succeeds(eight())),
         ours("deadline passed, metrics", expired),
-        ours("bulkhead full, metrics", || refuses(full().observe(metrics()).build().layer(READY))),
+        ours("bulkhead full, metrics", || {
+            refuses(full().observe(metrics()).build().layer(REFUSED))
+        }),
         ours("queue full, metrics", queue_full),
         ours("breaker open, metrics", || {
-            refuses(opened(consecutive().observe(metrics())).layer(READY))
+            refuses(opened(consecutive().observe(metrics())).layer(REFUSED))
         }),
         ours("limit reached, metrics", || {
             refuses(reached(AdaptiveLimitLayer::builder().observe(metrics())))
@@ -55,6 +58,9 @@ pub(super) fn cases() -> Vec<Case> {
             refuses(LoadShedLayer::builder().observe(metrics()).build().layer(STUCK))
         }),
         ours("throttled, metrics", || throttled(ThrottleLayer::builder().observe(metrics()))),
+        ours("rate limited, metrics", || {
+            refuses(exceeded(RateLimitLayer::builder().observe(metrics())))
+        }),
         ours("retry withheld, metrics", || {
             refuses(withheld().observe(metrics()).build().layer(FAILS))
         }),
@@ -99,7 +105,7 @@ fn queue_full() -> Box<dyn Subject> {
 }
 
 /// A client's stack, and every layer of it reports.
-fn eight() -> impl Service<Request, Response = u32, Error = Refusal> {
+fn eight() -> impl Service<Request, Response = u32, Error = BoxError> {
     let metrics = metrics();
     ServiceBuilder::new()
         .layer(ObserveLayer::new(metrics.clone()))

@@ -1,8 +1,6 @@
 //! One layer that several threads call through.
 
-use std::convert::Infallible;
 use std::fmt::Debug;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use buttress::adaptive_limit::AdaptiveLimitLayer;
@@ -14,12 +12,11 @@ use tower::retry::RetryLayer as TowerRetryLayer;
 use tower::{Layer, Service};
 use tower_acc::{ConcurrencyLimit, Vegas};
 
-use super::others::{inner, recloser};
-use super::ours::{READY, consecutive};
+use super::others::{governor, inner, recloser};
+use super::ours::{READY, consecutive, unlimited};
 use super::tower::Resend;
-use super::{ACC, OURS, PEER, RECLOSER, TOWER, peer};
+use super::{ACC, GOVERNOR, OURS, PEER, RECLOSER, TOWER, peer};
 use crate::drive::{Does, Request, Subject, Succeeds, works};
-use crate::inner::AtOnce;
 use crate::rows::BARE;
 
 /// What one thread calls.
@@ -44,8 +41,6 @@ pub(crate) enum Reach {
 
 pub(crate) const LIMIT: &str = "bulkhead";
 
-const THEIRS: AtOnce<Infallible> = AtOnce(PhantomData);
-
 pub(crate) fn all() -> Vec<Shared> {
     let case = |name, whose, make| Shared { name, whose, make, reach: None };
     let scales = |name, make| {
@@ -59,12 +54,12 @@ pub(crate) fn all() -> Vec<Shared> {
     vec![
         case(BARE, OURS, || clones(READY)),
         limits(LIMIT, || clones(BulkheadLayer::new(10).layer(READY))),
-        case(LIMIT, TOWER, || clones(ConcurrencyLimitLayer::new(10).layer(THEIRS))),
-        case(LIMIT, PEER, || clones(peer::bulkhead().layer(THEIRS))),
+        case(LIMIT, TOWER, || clones(ConcurrencyLimitLayer::new(10).layer(READY))),
+        case(LIMIT, PEER, || clones(peer::bulkhead().layer(READY))),
         limits("adaptive limit", || clones(AdaptiveLimitLayer::new().layer(READY))),
-        case("adaptive limit", ACC, || clones(ConcurrencyLimit::new(THEIRS, Vegas::default()))),
+        case("adaptive limit", ACC, || clones(ConcurrencyLimit::new(READY, Vegas::default()))),
         scales("breaker, consecutive", || clones(consecutive().build().layer(READY))),
-        case("breaker, consecutive", PEER, || clones(peer::consecutive().layer(THEIRS))),
+        case("breaker, consecutive", PEER, || clones(peer::consecutive().layer(READY))),
         case("breaker, consecutive", RECLOSER, || {
             let breaker = Arc::new(recloser());
             let clone = || -> Clone {
@@ -74,9 +69,18 @@ pub(crate) fn all() -> Vec<Shared> {
             vec![clone(), clone()]
         }),
         scales("breaker, rate over 10 s", || clones(CircuitBreakerLayer::new().layer(READY))),
+        case("rate limit", OURS, || clones(unlimited().build().layer(READY))),
+        case("rate limit", GOVERNOR, || {
+            let limiter = Arc::new(governor());
+            let clone = || -> Clone {
+                let limiter = limiter.clone();
+                Box::new(Does(move || works(limiter.check().map(|()| inner()))))
+            };
+            vec![clone(), clone()]
+        }),
         scales("retry with budget", || clones(RetryLayer::new(Idempotent).layer(READY))),
         case("retry with budget", TOWER, || {
-            clones(TowerRetryLayer::new(Resend::new()).layer(THEIRS))
+            clones(TowerRetryLayer::new(Resend::new()).layer(READY))
         }),
     ]
 }

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use buttress::BoxError;
 use tower::hedge::{self, Hedge};
 use tower::limit::{ConcurrencyLimitLayer, RateLimitLayer};
 use tower::load_shed::LoadShedLayer;
@@ -15,13 +16,11 @@ use tower::retry::{self, RetryLayer};
 use tower::timeout::TimeoutLayer;
 use tower::{Layer, Service, ServiceBuilder};
 
-use super::ours::{HOUR, SECOND};
+use super::ours::{HOUR, LATER, READY, SECOND};
 use super::{Case, TOWER, occupy, refuses, succeeds};
 use crate::drive::{Request, Subject};
-use crate::inner::{AtOnce, Endless, Later, Stuck};
+use crate::inner::{Endless, Stuck};
 
-const READY: AtOnce<Infallible> = AtOnce(PhantomData);
-const LATER: Later<Infallible> = Later(PhantomData);
 const ENDLESS: Endless<Infallible> = Endless(PhantomData);
 const STUCK: Stuck<Infallible> = Stuck(PhantomData);
 
@@ -85,7 +84,7 @@ impl<E> retry::Policy<Request, u32, E> for Resend {
 
 fn hedged<S>(inner: S) -> impl Service<Request, Response = u32, Error: Debug>
 where
-    S: Service<Request, Response = u32, Error = Infallible> + Clone,
+    S: Service<Request, Response = u32, Error = BoxError> + Clone,
 {
     Hedge::new(inner, Always, 10, 0.95, Duration::from_secs(60))
 }
