@@ -31,6 +31,9 @@ use crate::time::{self, Instant};
 /// counted behind the back of a decision.
 pub(super) struct Circuit {
     word: AtomicU64,
+    /// While the circuit is open, until when: in nanoseconds since `origin`.
+    open_until: AtomicU64,
+    origin: Instant,
     tally: Tally,
     core: Mutex<Core>,
     wakers: Wakers,
@@ -65,7 +68,10 @@ const GENERATION_SHIFT: u32 = 5;
 
 impl Circuit {
     pub(super) fn new(machine: Machine, rng: Rng, emitter: Emitter, options: Options) -> Self {
+        let origin = machine.since();
         Self {
+            open_until: AtomicU64::new(0),
+            origin,
             word: AtomicU64::new(word_of(&machine)),
             tally: Tally::default(),
             core: Mutex::new(Core { machine, rng, telling: false }),
@@ -106,6 +112,9 @@ impl Circuit {
 
     #[cold]
     fn admit_some(&self, word: u64) -> Result<CallTicket, Rejected> {
+        if let Some(refusal) = self.refusal_at_sight().filter(|_| !self.options.shadow) {
+            return Err(self.refuse(refusal));
+        }
         let now = time::now();
         let ticket = match self.with(|core| core.machine.admit(now, &mut core.rng)) {
             Ok(ticket) => ticket,
@@ -121,18 +130,38 @@ impl Circuit {
 
     /// The refusal of a call that `poll_ready` has already turned away.
     pub(super) fn refuse_again(&self) -> Rejected {
-        let now = time::now();
-        let refusal = self.with(|core| core.machine.refusal(now, &mut core.rng));
+        let refusal = self.refusal_at_sight().or_else(|| self.refusal());
         self.refuse(refusal.unwrap_or(Refusal { retry_after: Some(Duration::ZERO) }))
     }
 
     /// Whether a call would be refused now.
     pub(super) fn refuses(&self) -> bool {
-        if self.options.shadow {
-            return false;
-        }
+        !self.options.shadow && (self.refusal_at_sight().is_some() || self.refusal().is_some())
+    }
+
+    fn refusal(&self) -> Option<Refusal> {
         let now = time::now();
-        self.with(|core| core.machine.refusal(now, &mut core.rng)).is_some()
+        self.with(|core| core.machine.refusal(now, &mut core.rng))
+    }
+
+    /// The refusal of an open circuit, without its lock: there may be very many.
+    fn refusal_at_sight(&self) -> Option<Refusal> {
+        let word = self.word.load(Ordering::Acquire);
+        if is_in(word, Phase::ForcedOpen) {
+            return Some(Refusal { retry_after: None });
+        }
+        let until = self.open_until.load(Ordering::Acquire);
+        // Read between two looks at the same word, it is of that word.
+        if !is_in(word, Phase::Open) || self.word.load(Ordering::Acquire) != word {
+            return None;
+        }
+        let left = until.checked_sub(self.nanos(time::now())).filter(|left| *left > 0)?;
+        Some(Refusal { retry_after: Some(Duration::from_nanos(left)) })
+    }
+
+    fn nanos(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.origin).as_nanos();
+        u64::try_from(since).unwrap_or(u64::MAX)
     }
 
     /// A slot for a probe ahead of its call; `None` where calls need no slot.
@@ -281,6 +310,9 @@ impl Circuit {
         let mut core = lock(&self.core);
         self.collect(&mut core.machine);
         let result = work(&mut core);
+        if let Some(until) = core.machine.open_until() {
+            self.open_until.store(self.nanos(until), Ordering::Release);
+        }
         self.word.store(word_of(&core.machine), Ordering::Release);
         let changed = core.machine.has_untold();
         drop(core);
@@ -329,6 +361,10 @@ impl Drop for Told<'_> {
     fn drop(&mut self) {
         lock(&self.0.core).telling = false;
     }
+}
+
+fn is_in(word: u64, phase: Phase) -> bool {
+    word & PHASE_BITS == phase as u64
 }
 
 fn word_of(machine: &Machine) -> u64 {

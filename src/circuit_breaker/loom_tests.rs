@@ -15,6 +15,7 @@ use crate::rng::Rng;
 use crate::sync::anchors::{Anchor, Anchors};
 use crate::sync::schedules::{explore, thread};
 use crate::time;
+use crate::window::Window;
 
 /// Open times of a nanosecond are over at the next look: loom has no clock to advance.
 const AT_ONCE: Duration = Duration::from_nanos(1);
@@ -137,6 +138,56 @@ fn loom_a_success_that_writes_nothing_loses_no_failure() {
         // next success clears the streak if there is one.
         admit(&shared).unwrap().settle(Class::Success);
         assert_eq!(shared.circuit.snapshot().consecutive_failures, 0);
+    });
+}
+
+/// One of the two can trip, whichever comes second: the failure, or the success that makes enough
+/// calls of it.
+#[test]
+fn loom_a_success_that_takes_no_lock_is_not_counted_behind_a_failure() {
+    explore(3, || {
+        let seen = Arc::<Seen>::default();
+        let config = Config {
+            failure_rate: Some(0.3),
+            minimum_calls: 3,
+            window: Window::time(Duration::from_secs(3600)),
+            ..trips_at(100)
+        };
+        let shared = shared(&config, &seen);
+        // From here on successes are counted apart.
+        admit(&shared).unwrap().settle(Class::Success);
+        let callers = [Class::Success, Class::Transient].map(|class| {
+            let mut permit = admit(&shared).unwrap();
+            thread::spawn(move || permit.settle(class))
+        });
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        assert_eq!(seen.opened.load(Ordering::SeqCst), 1, "one of three calls failed");
+    });
+}
+
+#[test]
+fn loom_successes_that_take_no_lock_are_counted_once_each() {
+    explore(3, || {
+        let seen = Arc::<Seen>::default();
+        let config = Config {
+            failure_rate: Some(1.0),
+            window: Window::time(Duration::from_secs(3600)),
+            ..trips_at(100)
+        };
+        let shared = shared(&config, &seen);
+        admit(&shared).unwrap().settle(Class::Success);
+        let callers = [(), ()].map(|()| {
+            let mut permit = admit(&shared).unwrap();
+            thread::spawn(move || permit.settle(Class::Success))
+        });
+        let calls = shared.circuit.snapshot().calls;
+        assert!((1..=3).contains(&calls), "{calls}");
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        assert_eq!(shared.circuit.snapshot().calls, 3);
     });
 }
 

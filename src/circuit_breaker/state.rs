@@ -72,6 +72,18 @@ impl Machine {
         }
     }
 
+    /// When the present state began.
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
+    pub(super) fn open_until(&self) -> Option<Instant> {
+        match self.state {
+            State::Open { until } => Some(until),
+            _ => None,
+        }
+    }
+
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
@@ -218,10 +230,7 @@ impl Machine {
         Snapshot {
             phase: self.phase(),
             since: now.saturating_duration_since(self.since),
-            until: match self.state {
-                State::Open { until } => Some(until.saturating_duration_since(now)),
-                _ => None,
-            },
+            until: self.open_until().map(|until| until.saturating_duration_since(now)),
             openings: self.openings,
             calls: totals.calls,
             failed: totals.failed,

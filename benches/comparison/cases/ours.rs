@@ -17,7 +17,7 @@ use buttress::{BoxError, Class};
 use tower::{Layer, Service, ServiceBuilder};
 
 use super::{Case, OURS, does, refuses, succeeds};
-use crate::drive::{RefusesInRuntime, Request, Subject, either, outcome, works};
+use crate::drive::{RefusesInRuntime, Request, Subject, either, fails, outcome, works};
 use crate::inner::{AtOnce, Endless, Fails, Later, Refusal, Stuck};
 use crate::rows::{BARE, PENDING};
 
@@ -92,8 +92,8 @@ fn rate_over_an_hour() -> CircuitBreakerLayer {
 
 /// Open for longer than the measurement lasts.
 pub(super) fn opened(builder: circuit_breaker::Builder) -> CircuitBreakerLayer {
-    let layer = builder.open_for(HOUR).open_for_at_most(HOUR).build();
-    layer.handle().force_open("benchmark");
+    let layer = builder.consecutive_failures(1).open_for(HOUR).open_for_at_most(HOUR).build();
+    fails(outcome(&mut layer.layer(FAILS)));
     layer
 }
 
