@@ -121,3 +121,29 @@ async fn a_layer_is_made_from_a_config() {
     let refused = refusal(call(&mut service, Ask::Fail(1)).await);
     assert_eq!(refused.reason(), Reason::RateLimited);
 }
+
+#[cfg(feature = "serde")]
+#[test]
+fn a_rate_limit_is_read_with_its_rate_and_its_keys() {
+    use serde_json::{from_value, json, to_value};
+
+    let mut expected = Config::new(100);
+    (expected.per, expected.burst, expected.cost) = (60_000 * MS, Some(20), 2);
+    (expected.max_wait, expected.capacity) = (Some(200 * MS), 5_000);
+    (expected.overflow, expected.shadow) = (Overflow::Refuse, true);
+    expected.name = Some("api".into());
+    let text = json!({
+        "calls": 100, "per": "1m", "burst": 20, "cost": 2, "max_wait": "200ms",
+        "capacity": 5_000, "overflow": "refuse", "shadow": true, "name": "api",
+    });
+    assert_eq!(from_value::<Config>(text.clone()).unwrap(), expected);
+    assert_eq!(to_value(&expected).unwrap(), text);
+    assert_eq!(from_value::<Config>(json!({ "calls": 7 })).unwrap(), Config::new(7));
+
+    let wrong = |text| from_value::<Config>(text).unwrap_err().to_string();
+    assert!(wrong(json!({ "calls": -1 })).starts_with("rate_limit.calls: "));
+    assert!(wrong(json!({ "calls": 1, "rate": 3 })).contains("`rate`"));
+    let file = from_value(json!({ "calls": 0 })).unwrap();
+    let error = RateLimitLayer::from_config(file).unwrap_err();
+    assert_eq!(error.to_string(), "rate_limit.calls is 0, allowed is 1 or more");
+}
