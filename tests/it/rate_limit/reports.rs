@@ -64,7 +64,7 @@ async fn a_shadow_counts_and_reports_but_never_refuses_or_makes_wait() {
         call(second, Ask::Answer(1)).await.unwrap();
     }
     assert_eq!(ledger.take("rate_limit"), [&passed[..], &passed, &would].concat());
-    assert_eq!(start.elapsed(), 0 * MS);
+    assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(refusing.handle().wait(), 100 * MS, "what would have been refused costs nothing");
     assert_eq!(waiting.handle().wait(), 200 * MS, "what would have waited does");
     ledger.assert_settled();
