@@ -138,6 +138,7 @@ struct Named {
     tenant: String,
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "a service takes its request")]
 fn inner(request: Named) -> Ready<Result<usize, BoxError>> {
     ready(Ok(request.tenant.len()))
 }
