@@ -88,7 +88,8 @@ pub(crate) fn bytes_per_key(_: &mut Criterion) {
 fn print_bytes<K: Hash + Eq>(what: &str, keys: u64, find: impl Fn(&u64) -> K) {
     let mut service = None;
     let counted = measure(|| service = Some(warm(keys, find)));
-    let each = counted.bytes_current as f64 / keys as f64;
-    let most = counted.bytes_max as f64 / keys as f64;
-    println!("rate limit, {keys} keys, {what}: {each:.0} bytes per key, {most:.0} while it grows");
+    let of_each = |bytes: u64| (bytes + keys / 2) / keys;
+    let each = of_each(counted.bytes_current.unsigned_abs());
+    let most = of_each(counted.bytes_max);
+    println!("rate limit, {keys} keys, {what}: {each} bytes per key, {most} while it grows");
 }

@@ -52,22 +52,25 @@ impl Meter {
     /// The debt after a call of this cost, which the bucket can afford now.
     #[inline]
     pub(super) fn charge(&self, debt: u64, cost: u32) -> Result<u64, Short> {
+        if cost != 1 {
+            return self.charge_several(debt, cost);
+        }
         let asked = Asked { debt, owes: Cell::new(debt) };
-        let verdict = match NonZeroU32::new(cost) {
-            Some(NonZeroU32::MIN) => self.limiter.check_key(&asked),
-            Some(cost) if cost.get() <= self.burst => {
-                match self.limiter.check_key_n(&asked, cost) {
-                    Ok(verdict) => verdict,
-                    Err(_) => return Err(Short { wait: None }),
-                }
-            }
-            // Not governor's to judge: multiplied by the interval, it may be no number any more.
-            Some(_) => return Err(Short { wait: None }),
-            None => return Ok(debt),
-        };
-        match verdict {
-            Ok(()) => Ok(asked.owes.get()),
-            Err(not_until) => Err(Short { wait: Some(wait(&not_until)) }),
+        asked.answer(&self.limiter.check_key(&asked))
+    }
+
+    /// Apart, so that the way of a call of cost 1 stays short.
+    #[inline(never)]
+    fn charge_several(&self, debt: u64, cost: u32) -> Result<u64, Short> {
+        let Some(calls) = NonZeroU32::new(cost) else { return Ok(debt) };
+        // Not governor's to judge: multiplied by the interval, it may be no number any more.
+        if cost > self.burst {
+            return Err(Short { wait: None });
+        }
+        let asked = Asked { debt, owes: Cell::new(debt) };
+        match self.limiter.check_key_n(&asked, calls) {
+            Ok(verdict) => asked.answer(&verdict),
+            Err(_) => Err(Short { wait: None }),
         }
     }
 
@@ -100,10 +103,6 @@ impl Meter {
     }
 }
 
-fn wait(not_until: &NotUntil<Nanos>) -> u64 {
-    not_until.earliest_possible().as_u64()
-}
-
 /// governor's clock. It stands still at 0, from where debts are counted.
 struct Standstill;
 
@@ -121,6 +120,16 @@ impl Clock for Standstill {
 struct Asked {
     debt: u64,
     owes: Cell<u64>,
+}
+
+impl Asked {
+    #[inline]
+    fn answer(&self, verdict: &Result<(), NotUntil<Nanos>>) -> Result<u64, Short> {
+        match verdict {
+            Ok(()) => Ok(self.owes.get()),
+            Err(not_until) => Err(Short { wait: Some(not_until.earliest_possible().as_u64()) }),
+        }
+    }
 }
 
 impl Hash for Asked {

@@ -38,32 +38,6 @@ fn every_setting_is_read_under_its_name() {
     assert_eq!(from_value::<bulkhead::Config>(text).unwrap(), expected);
 }
 
-#[cfg(feature = "rate-limit")]
-#[test]
-fn a_rate_limit_is_read_with_its_rate_and_its_keys() {
-    use buttress::rate_limit::{Config, Overflow, RateLimitLayer};
-
-    let mut expected = Config::new(100);
-    (expected.per, expected.burst, expected.cost) = (60_000 * MS, Some(20), 2);
-    (expected.max_wait, expected.capacity) = (Some(200 * MS), 5_000);
-    (expected.overflow, expected.shadow) = (Overflow::Refuse, true);
-    expected.name = Some("api".into());
-    let text = json!({
-        "calls": 100, "per": "1m", "burst": 20, "cost": 2, "max_wait": "200ms",
-        "capacity": 5_000, "overflow": "refuse", "shadow": true, "name": "api",
-    });
-    assert_eq!(from_value::<Config>(text.clone()).unwrap(), expected);
-    assert_eq!(to_value(&expected).unwrap(), text);
-    assert_eq!(from_value::<Config>(json!({ "calls": 7 })).unwrap(), Config::new(7));
-
-    let wrong = |text| from_value::<Config>(text).unwrap_err().to_string();
-    assert!(wrong(json!({ "calls": -1 })).starts_with("rate_limit.calls: "));
-    assert!(wrong(json!({ "calls": 1, "rate": 3 })).contains("`rate`"));
-    let file = from_value(json!({ "calls": 0 })).unwrap();
-    let error = RateLimitLayer::from_config(file).unwrap_err();
-    assert_eq!(error.to_string(), "rate_limit.calls is 0, allowed is 1 or more");
-}
-
 #[test]
 fn a_retry_is_read_with_its_backoff_and_its_budget() {
     let mut expected = retry::Config::default();

@@ -11,6 +11,7 @@ use super::{Fault, allocations, assert_none, inner};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+#[allow(clippy::unnecessary_literal_bound, reason = "a key is borrowed from its request")]
 fn name(_: &u32) -> &str {
     "a tenant with a name that needs room"
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Ready, ready};
+use std::time::Duration;
 
 use allocation_counter::measure;
 use buttress::observe::Event;
@@ -29,7 +30,7 @@ async fn each_key_has_a_rate_of_its_own() {
     assert_eq!(call(&mut service, Ask::Answer(2)).await, Ok(2));
     let handle = layer.handle();
     assert_eq!([1, 2, 3].map(|key| handle.available(&key)), [0, 1, 2]);
-    assert_eq!([1, 2, 3].map(|key| handle.wait(&key)), [100 * MS, 0 * MS, 0 * MS]);
+    assert_eq!([1, 2, 3].map(|key| handle.wait(&key)), [100 * MS, Duration::ZERO, Duration::ZERO]);
     assert_eq!(handle.keys(), 2, "who only asks is not remembered");
 }
 
@@ -137,6 +138,7 @@ struct Named {
     tenant: String,
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "a service takes its request")]
 fn inner(request: Named) -> Ready<Result<usize, BoxError>> {
     ready(Ok(request.tenant.len()))
 }

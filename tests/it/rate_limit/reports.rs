@@ -64,7 +64,7 @@ async fn a_shadow_counts_and_reports_but_never_refuses_or_makes_wait() {
         call(second, Ask::Answer(1)).await.unwrap();
     }
     assert_eq!(ledger.take("rate_limit"), [&passed[..], &passed, &would].concat());
-    assert_eq!(start.elapsed(), 0 * MS);
+    assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(refusing.handle().wait(), 100 * MS, "what would have been refused costs nothing");
     assert_eq!(waiting.handle().wait(), 200 * MS, "what would have waited does");
     ledger.assert_settled();
@@ -120,4 +120,30 @@ async fn a_layer_is_made_from_a_config() {
     }
     let refused = refusal(call(&mut service, Ask::Fail(1)).await);
     assert_eq!(refused.reason(), Reason::RateLimited);
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn a_rate_limit_is_read_with_its_rate_and_its_keys() {
+    use serde_json::{from_value, json, to_value};
+
+    let mut expected = Config::new(100);
+    (expected.per, expected.burst, expected.cost) = (60_000 * MS, Some(20), 2);
+    (expected.max_wait, expected.capacity) = (Some(200 * MS), 5_000);
+    (expected.overflow, expected.shadow) = (Overflow::Refuse, true);
+    expected.name = Some("api".into());
+    let text = json!({
+        "calls": 100, "per": "1m", "burst": 20, "cost": 2, "max_wait": "200ms",
+        "capacity": 5_000, "overflow": "refuse", "shadow": true, "name": "api",
+    });
+    assert_eq!(from_value::<Config>(text.clone()).unwrap(), expected);
+    assert_eq!(to_value(&expected).unwrap(), text);
+    assert_eq!(from_value::<Config>(json!({ "calls": 7 })).unwrap(), Config::new(7));
+
+    let wrong = |text| from_value::<Config>(text).unwrap_err().to_string();
+    assert!(wrong(json!({ "calls": -1 })).starts_with("rate_limit.calls: "));
+    assert!(wrong(json!({ "calls": 1, "rate": 3 })).contains("`rate`"));
+    let file = from_value(json!({ "calls": 0 })).unwrap();
+    let error = RateLimitLayer::from_config(file).unwrap_err();
+    assert_eq!(error.to_string(), "rate_limit.calls is 0, allowed is 1 or more");
 }

@@ -1,6 +1,7 @@
 //! Calls that wait for their turn.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use buttress::Reason;
 use buttress::observe::EventKind::{Abandoned, Admitted, Queued, Rejected};
@@ -38,7 +39,7 @@ async fn who_would_wait_longer_is_refused_at_once_and_told_how_long() {
     let waiting: Vec<_> = (0..11).map(|n| call(&mut service, Ask::Answer(n))).collect();
     let refused = refusal(call(&mut service, Ask::Answer(1)).await);
     assert_eq!((refused.reason(), refused.retry_after()), (Reason::RateLimited, Some(1100 * MS)));
-    assert_eq!(start.elapsed(), 0 * MS);
+    assert_eq!(start.elapsed(), Duration::ZERO);
     for waiting in waiting {
         waiting.await.unwrap();
     }
@@ -66,7 +67,7 @@ async fn nobody_waits_for_a_turn_after_the_deadline() {
             (Reason::RateLimited, Some(100 * MS))
         );
     }
-    assert_eq!(start.elapsed(), 0 * MS);
+    assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(call(&mut service, Ask::Answer(102)).await, Ok(102));
     assert_eq!(start.elapsed(), 100 * MS);
 }
@@ -227,7 +228,7 @@ async fn an_error_of_readiness_reaches_the_call_that_waited_for_it() {
 
 #[tokio::test(start_paused = true)]
 async fn the_longest_wait_there_is_does_not_overflow() {
-    let layer = RateLimitLayer::builder().per(1, HOUR).max_wait(std::time::Duration::MAX).build();
+    let layer = RateLimitLayer::builder().per(1, HOUR).max_wait(Duration::MAX).build();
     let mut service = layer.layer(Mock::new());
     let start = Instant::now();
     call(&mut service, Ask::Answer(1)).await.unwrap();
