@@ -4,11 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::adaptive_limit::limit::Core;
+use crate::pinned::Pinned;
 
 /// Reads an adaptive limit while it is at work. Cheap to clone; keeps no service alive.
 #[derive(Clone)]
 pub struct Handle {
     core: Arc<Core>,
+}
+
+impl Pinned for Handle {
+    fn is_pinned(&self) -> bool {
+        self.core.is_pinned()
+    }
 }
 
 impl Handle {

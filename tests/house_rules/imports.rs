@@ -16,7 +16,7 @@ fn tier(module: &str) -> Option<Tier> {
     Some(match module {
         "time" | "rng" | "sync" | "window" | "backoff" | "codel" | "config" => Tier::Primitive,
         "rejected" | "error" | "classify" | "admission" | "observe" | "deadline" | "budget"
-        | "policy" | "priority" => Tier::Vocabulary,
+        | "policy" | "pinned" | "priority" => Tier::Vocabulary,
         // `store_contract` is a macro of `sim`.
         "http" | "grpc" | "serde" | "keyed" | "stack" | "sim" | "store_contract" | "guide"
         | "models" | "lib" => Tier::Leaf,
