@@ -12,12 +12,6 @@ pub struct Handle {
     core: Arc<Core>,
 }
 
-impl Pinned for Handle {
-    fn is_pinned(&self) -> bool {
-        self.core.is_pinned()
-    }
-}
-
 impl Handle {
     pub(super) fn new(core: Arc<Core>) -> Self {
         Self { core }
@@ -52,6 +46,12 @@ impl Handle {
             min: self.core.range.min,
             max: self.core.range.max,
         }
+    }
+}
+
+impl Pinned for Handle {
+    fn is_pinned(&self) -> bool {
+        self.core.is_pinned()
     }
 }
 

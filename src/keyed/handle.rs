@@ -56,7 +56,7 @@ impl<K, L> Handle<K, L> {
         Q: Hash + Eq + ?Sized,
         L: Clone,
     {
-        self.registry.get(key).map(|entry| entry.layer().clone())
+        self.registry.get(self.registry.hash(key), key).map(|entry| entry.layer().clone())
     }
 
     /// Whether a key has an instance of its own.
@@ -66,7 +66,7 @@ impl<K, L> Handle<K, L> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.registry.get(key).is_some()
+        self.registry.get(self.registry.hash(key), key).is_some()
     }
 
     /// Forgets a key, in use or pinned as it may be, and says whether it was there. Calls in flight
@@ -76,7 +76,7 @@ impl<K, L> Handle<K, L> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.registry.remove(key)
+        self.registry.remove(self.registry.hash(key), key)
     }
 
     /// Forgets what has been idle too long, and says how many keys that were. Calls do the same bit

@@ -7,10 +7,16 @@ mod future;
 mod handle;
 mod labels;
 mod layer;
+#[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
+mod loom_tests;
+#[cfg(test)]
+mod model_tests;
 mod registry;
 mod service;
 mod site;
 mod state;
+#[cfg(test)]
+mod threads_tests;
 mod with_handle;
 
 pub use crate::pinned::Pinned;

@@ -242,12 +242,11 @@ impl<K, L> Registry<K, L> {
     }
 
     /// The entry of a key, unless it has been idle too long.
-    pub(super) fn get<Q>(&self, query: &Q) -> Option<Arc<Entry<K, L>>>
+    pub(super) fn get<Q>(&self, hash: u64, query: &Q) -> Option<Arc<Entry<K, L>>>
     where
         K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Eq + ?Sized,
     {
-        let hash = self.hash(query);
         let entry = lock(&self.table).peek(hash, query)?.clone();
         if !self.is_expired(&entry, self.now()) {
             return Some(entry);
@@ -259,17 +258,25 @@ impl<K, L> Registry<K, L> {
     }
 
     /// Forgets a key, whatever state it is in.
-    pub(super) fn remove<Q>(&self, query: &Q) -> bool
+    pub(super) fn remove<Q>(&self, hash: u64, query: &Q) -> bool
     where
         K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Eq + ?Sized,
     {
         // Dropped after the lock, with the user's layer in it.
-        let removed = lock(&self.table).remove(self.hash(query), query);
+        let removed = lock(&self.table).remove(hash, query);
         removed.is_some_and(|entry| {
             entry.remove();
             true
         })
+    }
+
+    #[cfg(test)]
+    pub(super) fn peek(&self, hash: u64, key: &K) -> Option<Arc<Entry<K, L>>>
+    where
+        K: Eq,
+    {
+        lock(&self.table).peek(hash, key).cloned()
     }
 
     /// All entries there are, a window at a time: nobody waits for the whole of them.

@@ -46,7 +46,7 @@ where
 {
     /// A clone of the instance for this key, and what keeps the key.
     #[inline]
-    fn instance<Q>(&self, query: &Q) -> Result<(T, InFlight<K, L>), Rejected>
+    pub(super) fn instance<Q>(&self, query: &Q) -> Result<(T, InFlight<K, L>), Rejected>
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
