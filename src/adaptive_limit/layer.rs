@@ -15,8 +15,8 @@ use crate::classify::DefaultClassifier;
 use crate::config::{self, ConfigError};
 use crate::deadline::NoDeadline;
 use crate::observe::{Identity, identity_setters};
-use crate::priority::{NoPriority, PriorityClass};
 use crate::pinned;
+use crate::priority::{NoPriority, PriorityClass};
 use crate::rejected::Reason;
 use crate::time;
 

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::sync::{Arc, Weak};
 
 use crate::pinned::{self, Pins};
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering, lock};
 
 /// What there is of one key. The table holds one reference, and each call in flight another: so
 /// taking out the value of the only reference is what no call can get in between of.
@@ -15,8 +15,11 @@ pub(super) struct Entry<K, L> {
     /// Since when no call has been in flight, in nanoseconds by the table's clock. Kept only where
     /// somebody asks.
     idle_since: AtomicU64,
-    /// Since the table last looked.
-    used: AtomicBool,
+    /// Calls that have ended. What came of them was done before: whoever has asked what is pinned,
+    /// and finds no further call afterwards, knows what there is to know.
+    uses: AtomicU32,
+    /// How many of them the table has seen.
+    seen: AtomicU32,
     /// By an operator: calls in flight run on, further ones get another instance.
     removed: AtomicBool,
     pins: Mutex<Pins>,
@@ -30,7 +33,9 @@ impl<K, L> Entry<K, L> {
             key,
             layer,
             idle_since: AtomicU64::new(now),
-            used: AtomicBool::new(true),
+            uses: AtomicU32::new(0),
+            // A new key counts as used.
+            seen: AtomicU32::new(u32::MAX),
             removed: AtomicBool::new(false),
             pins: Mutex::new(pins),
         }
@@ -57,24 +62,18 @@ impl<K, L> Entry<K, L> {
         self.key.borrow() == query
     }
 
-    /// A call begins, by whoever has a reference by now. Whoever looks and finds it unused after
-    /// that has seen the reference as well.
+    /// A call ends. Its reference is let go after this.
     #[inline]
-    pub(super) fn mark_used(&self) {
-        self.used.store(true, Ordering::Release);
+    pub(super) fn ended(&self, now: Option<u64>) {
+        if let Some(now) = now {
+            self.idle_since.fetch_max(now, Ordering::Relaxed);
+        }
+        self.uses.fetch_add(1, Ordering::Release);
     }
 
-    pub(super) fn take_used(&self) -> bool {
-        self.used.swap(false, Ordering::AcqRel)
-    }
-
-    pub(super) fn is_used(&self) -> bool {
-        self.used.load(Ordering::Acquire)
-    }
-
-    /// A call ends.
-    pub(super) fn ended(&self, now: u64) {
-        self.idle_since.fetch_max(now, Ordering::Relaxed);
+    /// The latest number there is, which a mere load need not see.
+    fn uses(&self) -> u32 {
+        self.uses.fetch_or(0, Ordering::AcqRel)
     }
 
     /// Since when it is idle, if it is.
@@ -111,13 +110,20 @@ impl<K, L> Entry<K, L> {
 pub(super) struct Candidate<K, L> {
     pub(super) hash: u64,
     pub(super) entry: Weak<Entry<K, L>>,
+    uses: u32,
     /// It had been used since it was last looked at.
     pub(super) used: bool,
 }
 
 impl<K, L> Candidate<K, L> {
-    /// From now on a use of the entry shows.
     pub(super) fn new(entry: &Arc<Entry<K, L>>) -> Self {
-        Self { hash: entry.hash(), used: entry.take_used(), entry: Arc::downgrade(entry) }
+        let uses = entry.uses();
+        let used = entry.seen.swap(uses, Ordering::Relaxed) != uses;
+        Self { hash: entry.hash(), entry: Arc::downgrade(entry), uses, used }
+    }
+
+    /// Whether a call has ended since this is one.
+    pub(super) fn is_outdated(&self, entry: &Entry<K, L>) -> bool {
+        entry.uses() != self.uses
     }
 }

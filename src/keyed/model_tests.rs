@@ -171,7 +171,8 @@ impl Run {
         let placed = placed.ok().expect("nobody is refused here");
         let id = placed.entry.layer().id;
         assert_eq!(placed.is_spare, expected.is_none() && full && !may_go);
-        self.calls.push(((!placed.is_spare).then_some((key, id)), self.registry.begin(placed.entry)));
+        self.calls
+            .push(((!placed.is_spare).then_some((key, id)), self.registry.begin(placed.entry)));
         if placed.is_spare {
             assert_eq!(*self.spare.get_or_insert(id), id, "all share one");
             return;
@@ -192,9 +193,8 @@ impl Run {
     /// Exactly one, and it was free to go.
     fn one_has_gone(&mut self) {
         let there = |known: &Known| self.registry.peek(hash(known.key), &known.key).is_some();
-        let gone: Vec<usize> = (0..self.model.known.len())
-            .filter(|place| !there(&self.model.known[*place]))
-            .collect();
+        let gone: Vec<usize> =
+            (0..self.model.known.len()).filter(|place| !there(&self.model.known[*place])).collect();
         assert_eq!(gone.len(), 1);
         let gone = self.model.known.remove(gone[0]);
         assert!(Model::may_go(&gone), "{gone:?}");
@@ -258,7 +258,8 @@ impl Run {
     /// A call that is over at once.
     fn touch(&mut self, key: u8) {
         let make = |_: &u8| Arc::new(Probe { id: 0, pinned: AtomicBool::new(false) });
-        assert!(self.registry.place(hash(key), &key, make, |_| ()).is_ok());
+        let placed = self.registry.place(hash(key), &key, make, |_| ()).ok().unwrap();
+        drop(self.registry.begin(placed.entry));
     }
 
     fn keys(&self) -> Vec<u8> {

@@ -60,9 +60,7 @@ pub(super) struct InFlight<K, L> {
 impl<K, L> Drop for InFlight<K, L> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(epoch) = self.epoch {
-            self.entry.ended(since(epoch));
-        }
+        self.entry.ended(self.epoch.map(since));
     }
 }
 
@@ -135,7 +133,8 @@ impl<K, L> Registry<K, L> {
         Q: ToOwned<Owned = K> + Eq + ?Sized,
     {
         let now = self.now();
-        let make = || Entry::new(hash, query.to_owned(), pinned::listen(|| make(query)), now.unwrap_or(0));
+        let make =
+            || Entry::new(hash, query.to_owned(), pinned::listen(|| make(query)), now.unwrap_or(0));
         let (mut made, mut is_kept) = (None, false);
         loop {
             let answer = lock(&self.table).find_or_insert(hash, query, &mut made);
@@ -158,10 +157,7 @@ impl<K, L> Registry<K, L> {
 
     /// The entry for all keys that find no place, or a refusal.
     #[cold]
-    fn overflow(
-        &self,
-        make: impl FnOnce() -> Entry<K, L>,
-    ) -> Result<Arc<Entry<K, L>>, Rejected> {
+    fn overflow(&self, make: impl FnOnce() -> Entry<K, L>) -> Result<Arc<Entry<K, L>>, Rejected> {
         let refuses = self.overflow == Overflow::Refuse;
         if refuses && !self.shadow {
             return Err(self.emitter.refuse(Stage::Arriving, Reason::Overloaded));
@@ -247,14 +243,14 @@ impl<K, L> Registry<K, L> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let entry = lock(&self.table).peek(hash, query)?.clone();
+        let entry = lock(&self.table).find(hash, query)?;
         if !self.is_expired(&entry, self.now()) {
             return Some(entry);
         }
         let candidate = Candidate::new(&entry);
         drop(entry);
         self.evict(&candidate, &|_| ());
-        lock(&self.table).peek(hash, query).cloned()
+        lock(&self.table).find(hash, query)
     }
 
     /// Forgets a key, whatever state it is in.
@@ -276,7 +272,7 @@ impl<K, L> Registry<K, L> {
     where
         K: Eq,
     {
-        lock(&self.table).peek(hash, key).cloned()
+        lock(&self.table).find(hash, key)
     }
 
     /// All entries there are, a window at a time: nobody waits for the whole of them.

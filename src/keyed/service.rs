@@ -121,11 +121,7 @@ where
 
 impl<S: Clone, T, F, G, K, L> Clone for Keyed<S, T, F, G, K, L> {
     fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            shared: self.shared.clone(),
-            site: self.site.clone(),
-        }
+        Self { inner: self.inner.clone(), shared: self.shared.clone(), site: self.site.clone() }
     }
 }
 

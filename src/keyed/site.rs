@@ -73,7 +73,7 @@ impl<T, K, L> Site<T, K, L> {
         Self { shards: OnceLock::new(), spare: Mutex::new(None) }
     }
 
-    /// What was built for a key, and its entry, which counts as used by that.
+    /// What was built for a key, and its entry.
     #[inline]
     pub(super) fn find<Q>(&self, hash: u64, query: &Q) -> Option<Found<T, K, L>>
     where
@@ -82,11 +82,7 @@ impl<T, K, L> Site<T, K, L> {
     {
         let instance = lock(self.shard(hash)).instances.get(&hash)?.clone();
         let entry = instance.entry.upgrade()?;
-        if !entry.has(query) || entry.is_removed() {
-            return None;
-        }
-        entry.mark_used();
-        Some((instance, entry))
+        (entry.has(query) && !entry.is_removed()).then_some((instance, entry))
     }
 
     /// What was built for this entry.

@@ -58,25 +58,13 @@ impl<K, L> Table<K, L> {
         self.slots.len()
     }
 
-    /// The entry of this key, which counts as used by that.
+    /// The entry of this key.
     pub(super) fn find<Q>(&self, hash: u64, query: &Q) -> Option<Arc<Entry<K, L>>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let found = self.peek(hash, query)?;
-        let entry = found.clone();
-        entry.mark_used();
-        Some(entry)
-    }
-
-    /// The same, for whoever does not use it.
-    pub(super) fn peek<Q>(&self, hash: u64, query: &Q) -> Option<&Arc<Entry<K, L>>>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        self.chain(hash).map(|(_, entry)| entry).find(|entry| entry.has(query))
+        self.chain(hash).map(|(_, entry)| entry).find(|entry| entry.has(query)).cloned()
     }
 
     /// The entry of this key: the one that is there, else the one that was made, if there is room.
@@ -140,13 +128,13 @@ impl<K, L> Table<K, L> {
     pub(super) fn evict(&mut self, candidate: &Candidate<K, L>) -> Option<Entry<K, L>> {
         let is_it = |entry: &Arc<_>| Weak::as_ptr(&candidate.entry) == Arc::as_ptr(entry);
         let (slot, entry) = self.chain(candidate.hash).find(|(_, entry)| is_it(entry))?;
-        if !is_idle(entry) || entry.is_used() {
+        if !is_idle(entry) || candidate.is_outdated(entry) {
             return None;
         }
         match Arc::try_unwrap(self.slots[slot as usize].entry.take()?) {
-            // Used from beginning to end between the two questions: it stays, as a new allocation,
-            // of which the services know nothing yet.
-            Ok(entry) if entry.is_used() => {
+            // A call from beginning to end between the two questions: it stays, as a new
+            // allocation, of which the services know nothing yet.
+            Ok(entry) if candidate.is_outdated(&entry) => {
                 self.slots[slot as usize].entry = Some(Arc::new(entry));
                 None
             }

@@ -40,10 +40,7 @@ fn calls_in_flight_and_pinned_keys_never_change_their_instance() {
     let made = AtomicUsize::new(0);
     let layer = KeyedLayer::builder(
         |key: &usize| *key,
-        move |_: &usize| Probe {
-            id: made.fetch_add(1, Ordering::Relaxed),
-            pinned: Arc::default(),
-        },
+        move |_: &usize| Probe { id: made.fetch_add(1, Ordering::Relaxed), pinned: Arc::default() },
     )
     .capacity(4)
     .overflow(Overflow::Refuse)

@@ -20,6 +20,7 @@ use buttress::adaptive_limit::AdaptiveLimitLayer;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::hedge::{Delay, HedgeLayer};
+use buttress::keyed::KeyedLayer;
 use buttress::load_shed::{LoadShedLayer, Priority, PriorityClass, ThrottleLayer};
 use buttress::observe::ObserveLayer;
 #[cfg(feature = "rate-limit")]
@@ -316,6 +317,14 @@ contract!(hedge_that_sends_twice, |o| HedgeLayer::builder(Again)
     .delay(Delay::Fixed(Duration::from_millis(1)))
     .observe(o)
     .build(), except bare);
+contract!(keyed, |o| KeyedLayer::new(
+    |_: &_| 7_u8,
+    move |_: &u8| BulkheadLayer::builder(1024).observe(o.clone()).build()
+), except bare pending);
+contract!(keyed_idle_by_ref, |o| KeyedLayer::builder_by_ref(
+    |_: &_| "key",
+    move |_: &str| BulkheadLayer::builder(1024).observe(o.clone()).build()
+).idle(HOUR).build(), except bare pending);
 contract!(throttle, |o| ThrottleLayer::builder().floor(1000.0).observe(o).build());
 contract!(throttle_in_shadow, |o| ThrottleLayer::builder().shadow().observe(o).build());
 contract!(load_shed, |o| LoadShedLayer::builder().observe(o).build(), except bare pending);
