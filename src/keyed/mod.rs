@@ -110,7 +110,7 @@
 //!
 //! A call that finds its key allocates nothing. It locks one of sixteen shards, for the time of a
 //! look-up by hash, and reads the clock twice if there is an [`idle`](Builder::idle) time, else
-//! never. A key takes at most 400 bytes, beside its own size, its layer, and what that makes of
+//! never. A key takes at most 300 bytes, beside its own size, its layer, and what that makes of
 //! the inner service; so much again of the latter two for each further service of the layer value
 //! that the key is used through.
 //!

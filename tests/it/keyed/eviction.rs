@@ -1,9 +1,11 @@
 //! Past capacity: who goes, who stays, and what becomes of who finds no place.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use buttress::adaptive_limit::AdaptiveLimitLayer;
+use buttress::admission::Hold;
 use tower::layer::layer_fn;
 
 use super::*;
@@ -89,46 +91,28 @@ async fn a_breaker_deep_in_a_stack_is_heard_of() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slot_that_outlives_its_call_keeps_the_key() {
-    use buttress::admission::Hold;
-    use std::future::poll_fn;
-    use std::pin::Pin;
-
     let layer = builder(bulkhead).capacity(1).overflow(Overflow::Refuse).build();
     let (handle, mut service) = (layer.handle(), layer.layer(mocked().0));
     let mut future = call(&mut service, ("a", Ask::Answer(1)));
-    let (outcome, held) = poll_fn(|cx| Pin::new(&mut future).as_mut().poll_hold_of(cx)).await;
+    let (outcome, held) = poll_fn(|cx| future.as_mut().poll_hold(cx)).await;
     drop(future);
     assert_eq!(outcome, Ok(1));
     refusal(ask(&mut service, "b", Ask::Answer(1)).await);
     assert_eq!(handle.keys(), ["a"]);
     drop(held);
     ask(&mut service, "b", Ask::Answer(1)).await.unwrap();
-
-    trait PollHold: Hold<u32, Fault> {
-        fn poll_hold_of(
-            self: Pin<&mut Self>,
-            cx: &mut std::task::Context<'_>,
-        ) -> buttress::admission::PollHold<u32, Fault, Self::Permit> {
-            self.poll_hold(cx)
-        }
-    }
-    impl<F: Hold<u32, Fault>> PollHold for F {}
 }
 
 #[tokio::test(start_paused = true)]
 async fn whoever_holds_a_slot_keeps_the_key_though_no_call_is_in_flight() {
     for adaptive in [false, true] {
-        // A slot that is held past the response, as by a body: taken from another service of the
-        // key's own layer.
-        let bulkhead = BulkheadLayer::new(1);
-        let limit = AdaptiveLimitLayer::new();
-        drop((bulkhead, limit));
         let layer = builder(|_: &str| (BulkheadLayer::new(9), AdaptiveLimitLayer::new()))
             .capacity(1)
             .overflow(Overflow::Refuse)
             .build();
         let (handle, mut service) = (layer.handle(), layer.layer(mocked().0));
         ask(&mut service, "a", Ask::Answer(1)).await.unwrap();
+        // Held by what is not one of the keyed service's calls, as a body would.
         let (bulkhead, limit) = handle.get("a").unwrap();
         let (mut bulkhead, mut limit) = (bulkhead.layer(Mock::new()), limit.layer(Mock::new()));
         let held = if adaptive {
