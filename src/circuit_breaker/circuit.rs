@@ -12,7 +12,6 @@ use crate::circuit_breaker::wakers::Wakers;
 use crate::circuit_breaker::{Phase, Snapshot};
 use crate::classify::Class;
 use crate::observe::{Emitter, EventKind, Stage};
-use crate::pinned::Pinned;
 use crate::rejected::{Reason, Rejected};
 use crate::rng::Rng;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
@@ -328,13 +327,6 @@ struct Told<'a>(&'a Circuit);
 impl Drop for Told<'_> {
     fn drop(&mut self) {
         lock(&self.0.core).telling = false;
-    }
-}
-
-/// What a circuit that is not closed knows, no other would know soon.
-impl Pinned for Circuit {
-    fn is_pinned(&self) -> bool {
-        self.phase() != Phase::Closed
     }
 }
 

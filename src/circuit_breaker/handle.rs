@@ -68,6 +68,13 @@ impl Handle {
     }
 }
 
+/// What a circuit that is not closed knows, no other would know soon.
+impl Pinned for Circuit {
+    fn is_pinned(&self) -> bool {
+        self.phase() != Phase::Closed
+    }
+}
+
 impl Pinned for Handle {
     fn is_pinned(&self) -> bool {
         self.circuit.is_pinned()
