@@ -37,9 +37,9 @@ pub(crate) fn announce<P: Pinned + 'static>(state: &Arc<P>) {
 }
 
 /// Builds, and listens meanwhile.
-pub(crate) fn listen<T>(build: impl FnOnce() -> T) -> (T, Pins) {
+pub(crate) fn listen<T>(work: impl FnOnce() -> T) -> (T, Pins) {
     let outer = Outer(HEARD.replace(Some(Pins::new())));
-    let built = build();
+    let built = work();
     let heard = HEARD.take().unwrap_or_default();
     drop(outer);
     (built, heard)

@@ -118,8 +118,8 @@ pub(super) struct Candidate<K, L> {
 impl<K, L> Candidate<K, L> {
     pub(super) fn new(entry: &Arc<Entry<K, L>>) -> Self {
         let uses = entry.uses();
-        let used = entry.seen.swap(uses, Ordering::Relaxed) != uses;
-        Self { hash: entry.hash(), entry: Arc::downgrade(entry), uses, used }
+        let seen = entry.seen.swap(uses, Ordering::Relaxed);
+        Self { hash: entry.hash(), entry: Arc::downgrade(entry), uses, used: seen != uses }
     }
 
     /// Whether a call has ended since this is one.

@@ -82,6 +82,7 @@ impl<K, L> Handle<K, L> {
     /// Forgets what has been idle too long, and says how many keys that were. Calls do the same bit
     /// by bit: this is for when there are none. Without [`Builder::idle`](super::Builder::idle)
     /// there is nothing to forget.
+    #[allow(clippy::must_use_candidate)] // For what it does, not for what it says.
     pub fn purge(&self) -> usize {
         self.registry.purge()
     }

@@ -135,9 +135,9 @@ impl<K, L> Registry<K, L> {
         let now = self.now();
         let make =
             || Entry::new(hash, query.to_owned(), pinned::listen(|| make(query)), now.unwrap_or(0));
-        let (mut made, mut is_kept) = (None, false);
+        let (mut prepared, mut is_kept) = (None, false);
         loop {
-            let answer = lock(&self.table).find_or_insert(hash, query, &mut made);
+            let answer = lock(&self.table).find_or_insert(hash, query, &mut prepared);
             match answer {
                 Answer::Found(entry) if !is_kept && self.is_expired(&entry, now) => {
                     let candidate = Candidate::new(&entry);
@@ -145,10 +145,10 @@ impl<K, L> Registry<K, L> {
                     is_kept = !self.evict(&candidate, &gone);
                 }
                 Answer::Found(entry) => return Ok(Placed { entry, is_spare: false }),
-                Answer::Vacant => made = Some(make()),
+                Answer::Vacant => prepared = Some(make()),
                 Answer::Full if self.make_room(&gone) => {}
                 Answer::Full => {
-                    let entry = self.overflow(|| made.unwrap_or_else(make))?;
+                    let entry = self.overflow(|| prepared.unwrap_or_else(make))?;
                     return Ok(Placed { entry, is_spare: true });
                 }
             }

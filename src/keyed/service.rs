@@ -78,8 +78,8 @@ where
         let Shared { make, registry, .. } = &*self.shared;
         let placed = registry.place(hash, query, make, |hash| self.site.forget(hash))?;
         let instance = self.site.of(&placed.entry, placed.is_spare).unwrap_or_else(|| {
-            let build = || placed.entry.layer().layer(self.inner.clone());
-            let (service, pins) = pinned::listen(build);
+            let apply = || placed.entry.layer().layer(self.inner.clone());
+            let (service, pins) = pinned::listen(apply);
             placed.entry.pin(pins);
             let built = Instance::new(&placed.entry, service);
             self.site.keep(&placed.entry, placed.is_spare, built)

@@ -16,10 +16,12 @@ const SHARDS: usize = if cfg!(any(buttress_loom, buttress_shuttle)) { 2 } else {
 /// registry: an instance whose entry has gone from there is not found.
 pub(super) struct Site<T, K, L> {
     /// Made with the first key: in a bare axum router a site serves one request.
-    shards: OnceLock<Box<[Padded<Mutex<Shard<T, K, L>>>]>>,
+    shards: OnceLock<Box<[Place<T, K, L>]>>,
     /// For the entry that keys without a place share.
     spare: Mutex<Option<Arc<Instance<T, K, L>>>>,
 }
+
+type Place<T, K, L> = Padded<Mutex<Shard<T, K, L>>>;
 
 /// What was built for an entry. Holds it weakly, so that the registry alone decides how long the
 /// key is kept, and a call, which needs a reference of its own, cannot outlive that decision.
