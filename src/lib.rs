@@ -78,6 +78,7 @@ mod config;
 mod deadline;
 mod error;
 pub mod observe;
+mod pinned;
 mod policy;
 mod priority;
 mod rejected;
@@ -89,6 +90,7 @@ pub mod circuit_breaker;
 pub mod grpc;
 pub mod hedge;
 pub mod idempotency;
+pub mod keyed;
 pub mod load_shed;
 #[cfg(feature = "rate-limit")]
 pub mod rate_limit;

@@ -1,5 +1,6 @@
 //! That a call costs the same however much a layer has seen, and how many bytes a key takes.
 
+mod keyed;
 mod rate_limit;
 
 use std::future::Future;
@@ -24,5 +25,11 @@ where
     }
 }
 
-criterion_group!(scale, rate_limit::keys, rate_limit::calls_per_window, rate_limit::bytes_per_key);
+criterion_group!(
+    scale,
+    keyed::groups,
+    rate_limit::keys,
+    rate_limit::calls_per_window,
+    rate_limit::bytes_per_key
+);
 criterion_main!(scale);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::adaptive_limit::limit::Core;
+use crate::pinned::Pinned;
 
 /// Reads an adaptive limit while it is at work. Cheap to clone; keeps no service alive.
 #[derive(Clone)]
@@ -45,6 +46,12 @@ impl Handle {
             min: self.core.range.min,
             max: self.core.range.max,
         }
+    }
+}
+
+impl Pinned for Handle {
+    fn is_pinned(&self) -> bool {
+        self.core.is_pinned()
     }
 }
 

@@ -15,6 +15,7 @@ use crate::classify::DefaultClassifier;
 use crate::config::{self, ConfigError};
 use crate::deadline::NoDeadline;
 use crate::observe::{Identity, identity_setters};
+use crate::pinned;
 use crate::priority::{NoPriority, PriorityClass};
 use crate::rejected::Reason;
 use crate::time;
@@ -264,6 +265,7 @@ impl<A: Algorithm, C, M, P> Builder<A, C, M, P> {
         let full = Reason::LimitReached;
         let limiter = Limiter { slots, emitter, max_wait, shadow, full };
         let core = Arc::new(Core::new(limiter, range));
+        pinned::announce(&core);
         let shared = Arc::new(Shared::new(core.clone(), machine, self.classifier));
         Ok(AdaptiveLimitLayer { front: Front::new(shared, self.priority), core, mode: self.mode })
     }

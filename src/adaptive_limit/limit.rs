@@ -9,6 +9,7 @@ use crate::adaptive_limit::{Admitted, Algorithm, Ended, Outcome, Range};
 use crate::admission::{Admitter, Limited, Limiter, Permit};
 use crate::classify::Class;
 use crate::observe::{EventKind, Stage};
+use crate::pinned::Pinned;
 use crate::sync::{AtomicBool, AtomicI64, Mutex, Ordering, lock};
 use crate::time::{self, Instant};
 
@@ -22,6 +23,13 @@ pub(super) struct Core {
     skip: AtomicI64,
     /// Somebody has been refused or made to wait since the algorithm last heard of an end.
     pressed: AtomicBool,
+}
+
+/// A slot may be held for longer than a call is in flight: by a body that is still sent.
+impl Pinned for Core {
+    fn is_pinned(&self) -> bool {
+        self.limiter.slots.in_flight() > 0
+    }
 }
 
 /// What all services of one layer value share.

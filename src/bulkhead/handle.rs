@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::admission::Limited;
 use crate::bulkhead::state::State;
+use crate::pinned::Pinned;
 
 /// Reads and steers a bulkhead while it is at work. Cheap to clone; keeps no service alive.
 #[derive(Clone)]
@@ -40,6 +41,12 @@ impl Handle {
     /// of 0 refuses whoever comes; calls that wait already keep their places. Never blocks.
     pub fn resize(&self, max_concurrent: usize) {
         self.state.resize(max_concurrent);
+    }
+}
+
+impl Pinned for Handle {
+    fn is_pinned(&self) -> bool {
+        self.state.is_pinned()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::bulkhead::{Bulkhead, Config, Handle, Partitions, Queue, Refuse, Whole
 use crate::config::{self, ConfigError};
 use crate::deadline::NoDeadline;
 use crate::observe::{Identity, identity_setters};
+use crate::pinned;
 use crate::rejected::Reason;
 use crate::time;
 
@@ -205,6 +206,7 @@ impl<M, P> Builder<M, P> {
         emitter.limit(max_concurrent);
         let full = Reason::BulkheadFull;
         let state = Arc::new(State::new(Limiter { slots, emitter, max_wait, shadow, full }));
+        pinned::announce(&state);
         Ok(BulkheadLayer { front: Front::new(state, self.partition), mode: self.mode })
     }
 }

@@ -3,6 +3,7 @@
 use crate::admission::{Admitter, Limited, Limiter, Permit, Settle};
 use crate::classify::{Class, DefaultClassifier};
 use crate::observe::{EventKind, Stage};
+use crate::pinned::Pinned;
 use crate::time::{self, Instant};
 
 #[derive(Debug)]
@@ -43,6 +44,13 @@ impl Limited for State {
 
     fn give_back(&self, ticket: Ticket) {
         self.limiter.slots.release(ticket.partition);
+    }
+}
+
+/// A slot may be held for longer than a call is in flight: by a body that is still sent.
+impl Pinned for State {
+    fn is_pinned(&self) -> bool {
+        self.limiter.slots.in_flight() > 0
     }
 }
 

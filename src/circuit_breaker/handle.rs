@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::circuit_breaker::Phase;
 use crate::circuit_breaker::circuit::Circuit;
 use crate::classify::Class;
+use crate::pinned::Pinned;
 
 /// Reads and steers a circuit while it is at work. Cheap to clone; keeps no service alive.
 ///
@@ -64,6 +65,19 @@ impl Handle {
     /// own maximum; a half-open circuit starts with its probes still to be sent.
     pub fn hydrate(&self, snapshot: &Snapshot) {
         self.circuit.hydrate(snapshot);
+    }
+}
+
+/// What a circuit that is not closed knows, no other would know soon.
+impl Pinned for Circuit {
+    fn is_pinned(&self) -> bool {
+        self.phase() != Phase::Closed
+    }
+}
+
+impl Pinned for Handle {
+    fn is_pinned(&self) -> bool {
+        self.circuit.is_pinned()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::circuit_breaker::{CircuitBreaker, Config, Handle, SlowCalls, Window};
 use crate::classify::DefaultClassifier;
 use crate::config::{self, ConfigError};
 use crate::observe::{Identity, identity_setters};
+use crate::pinned;
 use crate::rng::Rng;
 use crate::sync::anchors::Anchors;
 use crate::time;
@@ -230,6 +231,7 @@ impl<C> Builder<C> {
         };
         let machine = Machine::new(settings, time::now());
         let circuit = Arc::new(Circuit::new(machine, Rng::new(self.seed), emitter, options));
+        pinned::announce(&circuit);
         let shared = Shared { circuit: circuit.clone(), classifier: self.classifier };
         Ok(CircuitBreakerLayer { shared: Arc::new(Anchors::new(shared)), circuit })
     }

@@ -6,6 +6,7 @@ use ::serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::adaptive_limit;
 use crate::bulkhead::{self, QueueOrder};
+use crate::keyed::{self, Overflow};
 use crate::load_shed::{self, QueueDelay, ThrottleConfig};
 use crate::serde::duration;
 use crate::serde::named::Named;
@@ -91,14 +92,35 @@ struct ThrottleMirror {
     name: Option<String>,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "keyed::Config", default = "keyed::Config::default", deny_unknown_fields)]
+struct KeyedConfig {
+    capacity: usize,
+    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    idle: Option<Duration>,
+    overflow: Overflow,
+    shadow: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Overflow", rename_all = "snake_case")]
+enum OverflowMirror {
+    Share,
+    Refuse,
+}
+
 through! {
     BulkheadConfig for bulkhead::Config as "bulkhead";
     AdaptiveLimitConfig for adaptive_limit::Config as "adaptive_limit";
     LoadShedConfig for load_shed::Config as "load_shed";
     QueueDelayMirror for QueueDelay as "";
     ThrottleMirror for ThrottleConfig as "throttle";
+    KeyedConfig for keyed::Config as "keyed";
 }
 
 enums! {
     QueueOrderMirror for QueueOrder;
+    OverflowMirror for Overflow;
 }

@@ -8,6 +8,8 @@ enum Tier {
     Primitive,
     Vocabulary,
     Layer,
+    /// Takes any layer, and knows none.
+    Combinator,
     Leaf,
 }
 
@@ -16,10 +18,11 @@ fn tier(module: &str) -> Option<Tier> {
     Some(match module {
         "time" | "rng" | "sync" | "window" | "backoff" | "codel" | "config" => Tier::Primitive,
         "rejected" | "error" | "classify" | "admission" | "observe" | "deadline" | "budget"
-        | "policy" | "priority" => Tier::Vocabulary,
+        | "policy" | "pinned" | "priority" => Tier::Vocabulary,
         // `store_contract` is a macro of `sim`.
-        "http" | "grpc" | "serde" | "keyed" | "stack" | "sim" | "store_contract" | "guide"
-        | "models" | "lib" => Tier::Leaf,
+        "http" | "grpc" | "serde" | "stack" | "sim" | "store_contract" | "guide" | "models"
+        | "lib" => Tier::Leaf,
+        "keyed" => Tier::Combinator,
         layer if is_layer(layer) => Tier::Layer,
         // What the root names again is vocabulary: `crate::Rejected`.
         name if name.starts_with(|c: char| c.is_uppercase()) => Tier::Vocabulary,
@@ -74,7 +77,9 @@ fn objection(module: &str, place: Option<Tier>, other: &str) -> Option<String> {
     let allowed = match from {
         Tier::Primitive => to == Tier::Primitive,
         Tier::Vocabulary => matches!(to, Tier::Primitive | Tier::Vocabulary),
-        Tier::Layer => matches!(to, Tier::Primitive | Tier::Vocabulary) || module == other,
+        Tier::Layer | Tier::Combinator => {
+            matches!(to, Tier::Primitive | Tier::Vocabulary) || module == other
+        }
         Tier::Leaf => true,
     };
     (!allowed).then(|| format!("`{module}` ({from:?}) may not know `{other}` ({to:?})"))
@@ -154,6 +159,9 @@ fn imports_go_one_way_only() {
     );
     finds(rule, "src/retry/mod.rs", "use crate::http::Statuses;\nuse super::x;", &[1]);
     finds(rule, "src/http/mod.rs", "use crate::bulkhead::Handle;\nuse crate::Error;", &[]);
+    finds(rule, "src/keyed/site.rs", "use crate::keyed::X;\nuse crate::pinned;", &[]);
+    finds(rule, "src/keyed/site.rs", "use crate::bulkhead::Handle;", &[1]);
+    finds(rule, "src/bulkhead/layer.rs", "use crate::keyed::Handle;", &[1]);
     finds(rule, "src/novelty.rs", "", &[1]);
     let adapter = "use crate::http::REFUSAL;\nuse crate::idempotency::{Claim, http::Problem};\nuse super::redis::X;";
     finds(rule, "src/idempotency/http/layer.rs", adapter, &[]);

@@ -18,7 +18,8 @@ const HEADINGS: [&str; 8] = [
 
 fn is_page(source: &Source) -> bool {
     let module = source.module().unwrap_or_default();
-    (is_layer(module) || module == "observe") && source.path == format!("src/{module}/mod.rs")
+    (is_layer(module) || ["observe", "keyed"].contains(&module))
+        && source.path == format!("src/{module}/mod.rs")
 }
 
 #[test]

@@ -18,6 +18,7 @@ use buttress::adaptive_limit::{AdaptiveLimitLayer, Algorithm, Ended};
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::hedge::{Delay, HedgeLayer};
+use buttress::keyed::KeyedLayer;
 use buttress::load_shed::{LoadShedLayer, Priority, PriorityClass, ThrottleLayer};
 use buttress::observe::{Observe, ObserveLayer};
 use buttress::retry::{Budget, Idempotent, RetryLayer};
@@ -88,6 +89,9 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
     let skipping = limit().algorithm(Skipping);
     let shed = || LoadShedLayer::builder().observe(observer());
     let ranked = shed().fail_fast(SECOND).signal(|| 0.0).priority(|_: &u32| None::<Priority>);
+    let observed = observer();
+    let make = move |_: &str| BulkheadLayer::builder(9).observe(observed.clone()).build();
+    let keyed = KeyedLayer::builder_by_ref(|_: &u32| "key", make).idle(SECOND).build();
     let consecutive = breaker().consecutive_failures(5);
     let slow = breaker().slow_calls(SECOND, 0.5);
     vec![
@@ -119,6 +123,7 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
         ("load shed", allocations(shed().build().layer(base()), true)),
         ("load shed with a queue", allocations(shed().queue(5).build().layer(base()), true)),
         ("load shed by priority", allocations(ranked.build().layer(base()), true)),
+        ("keyed", allocations(keyed.layer(base()), true)),
         ("the stack", allocations(stack, true)),
     ]
 }

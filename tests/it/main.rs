@@ -15,6 +15,7 @@ mod compile_errors;
 mod contract;
 mod cost;
 mod hedge;
+mod keyed;
 mod load_shed;
 #[cfg(all(feature = "metrics", feature = "tracing"))]
 mod observability;

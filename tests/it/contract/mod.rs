@@ -4,7 +4,8 @@
 //! A line may except a layer from a group of clauses, for a reason that its documentation gives:
 //! `bare` (asks nothing of the inner service that tower would not), `release` (a drop cuts the
 //! inner future), `events` (tells of calls), `either` (keeps the error type), `pending` (`poll_ready`
-//! is pending where the inner service's is).
+//! is pending where the inner service's is), `early` (readies the inner service in `poll_ready`, not
+//! in the response future).
 
 mod bare;
 mod company;
@@ -20,6 +21,7 @@ use buttress::adaptive_limit::AdaptiveLimitLayer;
 use buttress::bulkhead::BulkheadLayer;
 use buttress::circuit_breaker::{CircuitBreakerLayer, Window};
 use buttress::hedge::{Delay, HedgeLayer};
+use buttress::keyed::KeyedLayer;
 use buttress::load_shed::{LoadShedLayer, Priority, PriorityClass, ThrottleLayer};
 use buttress::observe::ObserveLayer;
 #[cfg(feature = "rate-limit")]
@@ -42,9 +44,10 @@ macro_rules! contract {
         mod $name {
             use super::*;
 
-            contract!(@readiness $build);
+            contract!(@traits $build);
             contract!(@outcomes $build);
             contract!(@company $build);
+            unless!(early: [$($($except)+)?] contract!(@early $build););
             unless!(bare: [$($($except)+)?] contract!(@bare $build););
             unless!(release: [$($($except)+)?] contract!(@release $build););
             unless!(events: [$($($except)+)?] contract!(@events $build););
@@ -52,7 +55,7 @@ macro_rules! contract {
             unless!(pending: [$($($except)+)?] contract!(@pending $build););
         }
     };
-    (@readiness $build:expr) => {
+    (@early $build:expr) => {
         #[tokio::test(start_paused = true)]
         async fn calls_the_very_instance_that_was_made_ready() {
             readiness::calls_the_very_instance_that_was_made_ready($build);
@@ -62,7 +65,8 @@ macro_rules! contract {
         async fn errors_of_poll_ready_pass_untouched() {
             readiness::errors_of_poll_ready_pass_untouched($build);
         }
-
+    };
+    (@traits $build:expr) => {
         #[tokio::test(start_paused = true)]
         async fn auto_traits_are_those_of_the_inner_service() {
             let layer = made(Ledger::default(), $build);
@@ -181,6 +185,7 @@ macro_rules! contract {
 
 /// The rest, unless the name before it is in the list.
 macro_rules! unless {
+    (early: [early $($names:ident)*] $($rest:tt)*) => {};
     (bare: [bare $($names:ident)*] $($rest:tt)*) => {};
     (release: [release $($names:ident)*] $($rest:tt)*) => {};
     (events: [events $($names:ident)*] $($rest:tt)*) => {};
@@ -316,6 +321,14 @@ contract!(hedge_that_sends_twice, |o| HedgeLayer::builder(Again)
     .delay(Delay::Fixed(Duration::from_millis(1)))
     .observe(o)
     .build(), except bare);
+contract!(keyed, |o| KeyedLayer::new(
+    |_: &_| 7_u8,
+    move |_: &u8| BulkheadLayer::builder(1024).observe(o.clone()).build()
+), except early bare events pending);
+contract!(keyed_idle_by_ref, |o| KeyedLayer::builder_by_ref(
+    |_: &_| "key",
+    move |_: &str| BulkheadLayer::builder(1024).observe(o.clone()).build()
+).idle(HOUR).build(), except early bare events pending);
 contract!(throttle, |o| ThrottleLayer::builder().floor(1000.0).observe(o).build());
 contract!(throttle_in_shadow, |o| ThrottleLayer::builder().shadow().observe(o).build());
 contract!(load_shed, |o| LoadShedLayer::builder().observe(o).build(), except bare pending);
