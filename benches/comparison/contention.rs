@@ -14,11 +14,13 @@ use crate::measure::{REPETITIONS, calls_in, median};
 /// Long beside the start of a thread.
 const REPETITION: Duration = Duration::from_millis(20);
 
-/// Million calls per second of one thread, and of two together.
+/// Million calls per second of one thread and of two together, and how many times as much that is:
+/// the median of neighbours, since machines drift.
 #[derive(Clone, Copy)]
 pub(crate) struct Throughput {
     pub(crate) alone: f64,
     pub(crate) together: f64,
+    pub(crate) times: f64,
 }
 
 /// The throughput of every subject, measured in turns.
@@ -27,10 +29,7 @@ pub(crate) fn all(subjects: &[Shared]) -> Vec<Throughput> {
     for _ in 0..REPETITIONS {
         running.iter_mut().for_each(Running::repeat);
     }
-    running
-        .into_iter()
-        .map(|run| Throughput { alone: median(run.alone), together: median(run.together) })
-        .collect()
+    running.into_iter().map(Running::throughput).collect()
 }
 
 /// One subject, with a clone of the service for each thread.
@@ -55,6 +54,15 @@ impl Running {
         };
         self.alone.push(rate(1, time(&mut self.clones[..1], calls)));
         self.together.push(rate(2, time(&mut self.clones[..2], calls)));
+    }
+
+    fn throughput(self) -> Throughput {
+        let times = self.together.iter().zip(&self.alone).map(|(two, one)| two / one).collect();
+        Throughput {
+            alone: median(self.alone),
+            together: median(self.together),
+            times: median(times),
+        }
     }
 }
 

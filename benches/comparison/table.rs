@@ -141,8 +141,7 @@ fn print_contention() {
     println!("The bare service shares nothing: its times are what the machine has to give.\n");
     println!("{:27} {:17} {:>8} {:>8} {:>7}  to reach", "", "", "one", "two", "times");
     for (subject, figure) in subjects.iter().zip(&figures) {
-        let Throughput { alone, together } = *figure;
-        let times = together / alone;
+        let Throughput { alone, together, times } = *figure;
         let told = told(subject, *figure, limit(&subjects, &figures));
         let Shared { name, whose, .. } = subject;
         println!("{name:27} {whose:17} {alone:8.1} {together:8.1} {times:7.2}  {told}");
@@ -159,9 +158,7 @@ fn limit(subjects: &[Shared], figures: &[Throughput]) -> Throughput {
 fn told(subject: &Shared, figure: Throughput, limit: Throughput) -> String {
     let (told, met) = match subject.reach {
         None => return String::new(),
-        Some(shared::Reach::Times(times)) => {
-            (format!(">= {times}x"), figure.together >= times * figure.alone)
-        }
+        Some(shared::Reach::Times(times)) => (format!(">= {times}x"), figure.times >= times),
         Some(shared::Reach::MoreThanConcurrencyLimit) => {
             let both = figure.alone > limit.alone && figure.together > limit.together;
             ("> tower's ConcurrencyLimit, twice".into(), both)

@@ -16,7 +16,7 @@ use super::others::{governor, inner, recloser};
 use super::ours::{READY, consecutive, unlimited};
 use super::tower::Resend;
 use super::{ACC, GOVERNOR, OURS, PEER, RECLOSER, TOWER, peer};
-use crate::drive::{Does, Request, Subject, Succeeds, works};
+use crate::drive::{Apart, Does, Request, Subject, Succeeds, works};
 use crate::rows::BARE;
 
 /// What one thread calls.
@@ -64,7 +64,7 @@ pub(crate) fn all() -> Vec<Shared> {
             let breaker = Arc::new(recloser());
             let clone = || -> Clone {
                 let breaker = breaker.clone();
-                Box::new(Does(move || works(breaker.call(inner))))
+                Box::new(Apart(Does(move || works(breaker.call(inner)))))
             };
             vec![clone(), clone()]
         }),
@@ -74,7 +74,7 @@ pub(crate) fn all() -> Vec<Shared> {
             let limiter = Arc::new(governor());
             let clone = || -> Clone {
                 let limiter = limiter.clone();
-                Box::new(Does(move || works(limiter.check().map(|()| inner()))))
+                Box::new(Apart(Does(move || works(limiter.check().map(|()| inner())))))
             };
             vec![clone(), clone()]
         }),
@@ -89,5 +89,5 @@ fn clones<S>(service: S) -> Vec<Clone>
 where
     S: Service<Request, Response = u32, Error: Debug> + std::clone::Clone + Send + 'static,
 {
-    vec![Box::new(Succeeds(service.clone())), Box::new(Succeeds(service))]
+    vec![Box::new(Apart(Succeeds(service.clone()))), Box::new(Apart(Succeeds(service)))]
 }
