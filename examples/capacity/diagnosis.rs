@@ -73,14 +73,18 @@ const FULL: f64 = 0.95;
 /// The share of calls that a layer may refuse before that is a sign.
 const FEW: f64 = 0.001;
 
-/// Names what saturated between a step that held at a low load and one that broke.
+/// Names what saturated between a step that held at a low load and one that broke, of `all`.
 ///
 /// Every series of latency holds those further in, so the added time is followed inwards. Where it
 /// was added in a queue, while what the queue is for takes as long as before, the limit is the
 /// reason. Otherwise it is whatever the innermost layer calls that became slower: limits further
 /// out that have filled up meanwhile did so by Little's law. `None` where nothing that reports has
 /// changed: the requests waited where no layer stands.
-pub(crate) fn diagnose(before: &[Signals], after: &[Signals]) -> Option<Diagnosis> {
+pub(crate) fn diagnose(
+    before: &[Signals],
+    after: &[Signals],
+    all: &[&[Signals]],
+) -> Option<Diagnosis> {
     let parts = parts(before, after);
     let added = parts.iter().map(|part| part.slower + part.queued).fold(NOTHING, f64::max);
     let is_slower = |part: &&Part<'_>| part.slower >= MOST * added;
@@ -90,8 +94,8 @@ pub(crate) fn diagnose(before: &[Signals], after: &[Signals]) -> Option<Diagnosi
     if let Some(part) = limit {
         return Some(part.name(Kind::Limit, added));
     }
-    let slower = parts.iter().filter(is_slower);
-    if let Some(part) = slower.min_by(|a, b| a.after.latency.total_cmp(&b.after.latency)) {
+    let slower: Vec<_> = parts.iter().filter(is_slower).collect();
+    if let Some(part) = innermost(&slower, all) {
         let is_remote = |other: &Signals| {
             let layers = ["circuit_breaker", "hedge", "retry"];
             other.name == part.after.name && layers.contains(&other.layer.as_str())
@@ -101,6 +105,24 @@ pub(crate) fn diagnose(before: &[Signals], after: &[Signals]) -> Option<Diagnosi
     }
     let breaker = parts.iter().find(|part| !part.after.states.is_empty());
     breaker.map(|part| part.name(Kind::Breaker, added))
+}
+
+/// The part whose calls take the least time, by most of the steps. A layer that does nothing but
+/// watch takes some microseconds, and a call that ended between two lines of one scrape moves an
+/// average by more: a single step may be mistaken.
+fn innermost<'a, 'b>(parts: &[&'b Part<'a>], all: &[&[Signals]]) -> Option<&'b Part<'a>> {
+    let latency = |step: &[Signals], part: &Part<'_>| {
+        let signals = step.iter().find(|signals| signals.is_same(part.after));
+        signals.filter(|signals| signals.calls > 0.0).map(|signals| signals.latency)
+    };
+    let is_within = |part: &Part<'_>, other: &Part<'_>| {
+        let ahead = all.iter().filter_map(|step| {
+            latency(step, part)?.partial_cmp(&latency(step, other)?).map(|order| order as i32)
+        });
+        ahead.sum::<i32>() < 0
+    };
+    let holds = |part: &&&Part<'_>| parts.iter().filter(|other| is_within(part, other)).count();
+    parts.iter().max_by_key(holds).copied()
 }
 
 /// A layer in both steps.
@@ -117,7 +139,7 @@ struct Part<'a> {
 fn parts<'a>(before: &[Signals], after: &'a [Signals]) -> Vec<Part<'a>> {
     let requests = after.iter().map(|signals| signals.calls).fold(1.0, f64::max);
     let of = |after: &'a Signals| {
-        let same = |s: &&Signals| s.layer == after.layer && s.name == after.name && s.calls > 0.0;
+        let same = |s: &&Signals| s.is_same(after) && s.calls > 0.0;
         // What was not called before cannot have become slower.
         let unknown = || Signals { wait: 0.0, ..after.clone() };
         let before = before.iter().find(same).cloned().unwrap_or_else(unknown);

@@ -20,19 +20,20 @@ fn refusing(mut signals: Signals, reason: &str, count: f64) -> Signals {
 /// A service: its limit, its workers, and what it calls.
 fn service(wait: f64, workers: f64, remote: f64, in_flight: f64) -> Vec<Signals> {
     let inside = workers.max(remote);
+    // Each layer takes a little, too.
     vec![
-        layer("observe", "api", wait + inside, 0.0),
-        limited(layer("bulkhead", "http", inside, wait), in_flight, 100.0),
-        layer("timeout", "http", inside, 0.0),
+        layer("observe", "api", wait + inside + 0.03, 0.0),
+        limited(layer("bulkhead", "http", inside + 0.02, wait), in_flight, 100.0),
+        layer("timeout", "http", inside + 0.01, 0.0),
         layer("observe", "pool", workers, 0.0),
-        layer("circuit_breaker", "stock", remote, 0.0),
+        layer("circuit_breaker", "stock", remote + 0.01, 0.0),
         limited(layer("bulkhead", "stock", remote, 0.0), 2.0, 50.0),
     ]
 }
 
 #[track_caller]
 fn named(before: &[Signals], after: &[Signals], kind: Kind, name: &str) -> Diagnosis {
-    let found = diagnose(before, after).expect("a resource");
+    let found = diagnose(before, after, &[before, after]).expect("a resource");
     assert_eq!((found.kind, found.name.as_str()), (kind, name), "{found:?}");
     found
 }
@@ -106,8 +107,20 @@ fn a_layer_that_few_requests_reach_weighs_as_little() {
 }
 
 #[test]
+fn a_step_in_which_a_watcher_seems_quicker_than_what_it_watches_is_outvoted() {
+    let [before, mut after] = [idle(), service(0.0, 300.0, 5.0, 30.0)];
+    let between = service(0.0, 60.0, 5.0, 6.0);
+    after[2].latency = 0.2999;
+    let found = diagnose(&before, &after, &[&before, &between, &after]).unwrap();
+    assert_eq!(found.name, "pool");
+    let alone = diagnose(&before, &after, &[&after]).unwrap();
+    assert_eq!((alone.layer.as_str(), alone.name.as_str()), ("timeout", "http"));
+}
+
+#[test]
 fn nothing_is_named_where_nothing_changed() {
-    assert_eq!(diagnose(&idle(), &idle()), None);
-    assert_eq!(diagnose(&[], &[]), None);
-    assert_eq!(diagnose(&idle(), &service(0.0, 43.0, 5.0, 40.0)), None, "3 ms are noise");
+    assert_eq!(diagnose(&idle(), &idle(), &[]), None);
+    assert_eq!(diagnose(&[], &[], &[]), None);
+    let noise = service(0.0, 42.0, 5.0, 40.0);
+    assert_eq!(diagnose(&idle(), &noise, &[]), None, "2 ms are noise");
 }

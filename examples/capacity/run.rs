@@ -207,7 +207,8 @@ fn saturated(tried: &[Tried], bounds: Bounds) -> Option<Diagnosis> {
     let held = tried.iter().filter(|tried| tried.step.verdict == Verdict::Holds);
     let lowest = held.min_by(|a, b| a.step.rate.total_cmp(&b.step.rate));
     let before = lowest.map_or(&[][..], |tried| &tried.signals);
-    broken.into_iter().find_map(|tried| diagnose(before, &tried.signals))
+    let all: Vec<_> = tried.iter().map(|tried| tried.signals.as_slice()).collect();
+    broken.into_iter().find_map(|tried| diagnose(before, &tried.signals, &all))
 }
 
 #[cfg(test)]

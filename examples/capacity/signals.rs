@@ -27,6 +27,10 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.layer == other.layer && self.name == other.name
+    }
+
     /// How much of its limit was in use: 1 is all of it.
     pub(crate) fn utilisation(&self) -> Option<f64> {
         self.limit.filter(|limit| *limit > 0.0).map(|limit| self.in_flight / limit)

@@ -87,11 +87,10 @@ pub(crate) struct Step {
     pub(crate) calls: usize,
     /// Good answers within the target of the p95, for each second.
     pub(crate) goodput: f64,
+    /// Of the requests that were not refused.
     pub(crate) p50: Duration,
     pub(crate) p95: Duration,
     pub(crate) p99: Duration,
-    /// Of the requests that were not refused.
-    pub(crate) mean: Duration,
     pub(crate) errors: f64,
     /// What was wrong with those that were not good, and how often.
     pub(crate) wrong: BTreeMap<String, usize>,
@@ -125,7 +124,6 @@ impl Step {
             p50: of(0.50),
             p95: of(0.95),
             p99: of(0.99),
-            mean: mean(&latencies),
             errors: share(wrong.values().sum(), calls.len()),
             wrong,
             late: share(late, calls.len()),
