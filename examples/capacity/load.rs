@@ -130,7 +130,66 @@ fn client() -> legacy::Client<HttpConnector, Body> {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::net::TcpListener;
+    use tokio::time::sleep;
+
     use super::*;
+
+    const STALL: Duration = Duration::from_millis(200);
+
+    /// A server that takes its time for `/slow`, and for ever for `/never`.
+    async fn target(path: &str, patience: Duration) -> Target {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}{path}", listener.local_addr().unwrap());
+        let app = Router::new()
+            .route("/slow", get(async || sleep(STALL).await))
+            .route("/never", get(async || std::future::pending::<()>().await));
+        tokio::spawn(axum::serve(listener, app).into_future());
+        Target::new(uri.parse().unwrap(), patience)
+    }
+
+    fn each_millisecond(count: u64) -> Vec<Duration> {
+        (0..count).map(Duration::from_millis).collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_target_that_stalls_holds_up_no_request_and_its_latency_counts_from_the_schedule() {
+        let target = target("/slow", Duration::from_secs(30)).await;
+        // The first half of the schedule is over already: whoever sends late has to own up to it.
+        let start = Instant::now() - Duration::from_millis(50);
+        let (schedule, mut took) = (each_millisecond(100), None);
+        let sent = || took = Some(start.elapsed());
+        let Sent { calls, cut } = target.load(&schedule, start, 1000, sent).await;
+        assert_eq!((calls.len(), cut), (100, None));
+        // One after the other they would take twenty seconds.
+        assert!(took.unwrap() < Duration::from_secs(10), "{took:?}");
+        for call in &calls {
+            assert_eq!(call.ending, Ending::Good);
+            assert!(call.latency >= STALL + call.lag, "{call:?}");
+        }
+        let first = calls.iter().find(|call| call.due.is_zero()).unwrap();
+        assert!(first.lag >= Duration::from_millis(50), "{first:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_load_is_cut_short_where_the_target_is_too_far_behind() {
+        let target = target("/never", Duration::from_millis(300)).await;
+        let Sent { calls, cut } =
+            target.load(&each_millisecond(100), Instant::now(), 10, || ()).await;
+        assert_eq!((calls.len(), cut), (11, Some(Duration::from_millis(11))));
+        let given_up = Ending::Failed("no answer within 300ms".to_owned());
+        assert!(calls.iter().all(|call| call.ending == given_up), "{calls:?}");
+    }
+
+    #[tokio::test]
+    async fn a_target_that_is_not_there_is_no_answer_and_no_metrics() {
+        let nobody = "http://127.0.0.1:1/".parse().unwrap();
+        let target = Target::new(nobody, Duration::from_secs(5));
+        assert_eq!(target.probe().await.0, Ending::Failed("no connection".to_owned()));
+        assert!(scrape(&target).await.is_err());
+    }
 
     #[test]
     fn an_answer_is_judged_by_its_status_and_a_refusal_by_its_marker() {

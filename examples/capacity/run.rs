@@ -214,6 +214,7 @@ fn saturated(tried: &[Tried], bounds: Bounds) -> Option<Diagnosis> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demo::{Demo, Mode};
     use crate::diagnosis::Kind;
 
     const ENVELOPE: Envelope = Envelope { p95: Duration::from_millis(200), errors: 0.001 };
@@ -253,6 +254,32 @@ mod tests {
         assert_eq!((kept.len(), window), (7, length));
         let (kept, window) = measured(calls(), warm_up, length, Some(warm_up / 2));
         assert_eq!((kept.len(), window), (10, warm_up / 2));
+    }
+
+    /// Over real sockets. What a busy machine can spoil, the knee, is left to `--check`.
+    #[test]
+    fn the_bulkhead_of_the_demo_is_named_by_its_metrics() {
+        let demo = Demo::start(Mode::Bulkhead).unwrap();
+        let target = |uri: &http::Uri| Target::new(uri.clone(), Duration::from_secs(10));
+        let plan = Plan {
+            target: target(&demo.target),
+            metrics: Some(target(&demo.metrics)),
+            envelope: ENVELOPE,
+            from: 100.0,
+            to: 400.0,
+            step: Duration::from_millis(1250),
+            arrivals: Arrivals::Sliced,
+            seed: 1,
+        };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let signals = |rate| {
+            let next = Next { rate, again: false };
+            runtime.block_on(run(&plan, next, 1)).1.unwrap()
+        };
+        let (before, after) = (signals(100.0), signals(400.0));
+        let found = diagnose(&before, &after, &[&before, &after]).unwrap();
+        assert_eq!((found.kind, found.layer.as_str()), (Kind::Limit, "bulkhead"), "{after:?}");
+        assert_eq!(found.name, "http");
     }
 
     #[test]
