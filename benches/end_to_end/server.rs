@@ -9,41 +9,165 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::post;
-use buttress::adaptive_limit::AdaptiveLimitLayer;
-use buttress::bulkhead::BulkheadLayer;
-use buttress::http::{Statuses, respond};
+use buttress::adaptive_limit::{AdaptiveLimitLayer, Cohort};
+use buttress::bulkhead::{BulkheadLayer, Queue};
+use buttress::http::{RespondLayer, Statuses, respond};
 use buttress::idempotency::{IdempotencyLayer, MemoryStore, Scope};
 use buttress::load_shed::LoadShedLayer;
 use buttress::observe::{MetricsObserver, ObserveLayer};
 use buttress::timeout::{DeadlineLayer, FromRequest, TimeoutLayer};
+use futures::future::try_join_all;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
+use tower::layer::util::{Identity, Stack};
 use tower::{BoxError, ServiceBuilder};
 
 /// What stands before the handler.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Naked,
-    /// Everything, with a bulkhead for a limit.
+    /// A layer that does nothing: what axum takes for there being any.
+    Nothing,
+    Observe,
+    Deadline,
+    Shed,
+    Keys,
     Bulkhead,
-    /// Everything, with an adaptive limit.
     Adaptive,
+    Timeout,
+    /// Everything, with a bulkhead for a limit.
+    AllBulkhead,
+    /// Everything, with an adaptive limit.
+    AllAdaptive,
 }
 
 impl Kind {
+    const ALL: [Self; 11] = [
+        Self::Naked,
+        Self::Nothing,
+        Self::Observe,
+        Self::Deadline,
+        Self::Shed,
+        Self::Keys,
+        Self::Bulkhead,
+        Self::Adaptive,
+        Self::Timeout,
+        Self::AllBulkhead,
+        Self::AllAdaptive,
+    ];
+
+    /// The parts of the stack, each for itself.
+    pub(crate) fn alone() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|kind| *kind >= Self::Nothing && *kind < Self::AllBulkhead)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Naked => "nothing",
-            Self::Bulkhead => "a bulkhead",
-            Self::Adaptive => "an adaptive limit",
+            Self::Naked => "naked",
+            Self::Nothing => "a layer that does nothing",
+            Self::Observe => "observe",
+            Self::Deadline => "deadline",
+            Self::Shed => "load shed",
+            Self::Keys => "idempotency, no key",
+            Self::Bulkhead => "bulkhead",
+            Self::Adaptive => "adaptive limit",
+            Self::Timeout => "timeout",
+            Self::AllBulkhead => "the stack, with a bulkhead",
+            Self::AllAdaptive => "the stack, with an adaptive limit",
         }
+    }
+
+    /// Every layer reports to an observer that has metrics made of it, as in production.
+    fn app(self) -> Router {
+        let handler =
+            Router::new().route("/", post(async || r#"{"order":4711,"state":"accepted"}"#));
+        let make = Layers { metrics: MetricsObserver::new(), name: self.name() };
+        let stack = ServiceBuilder::new();
+        match self {
+            Self::Naked => handler,
+            Self::Nothing => handler.layer(Identity::new()),
+            Self::Observe => handler.layer(respond(make.observe())),
+            Self::Deadline => handler.layer(respond(make.deadline())),
+            Self::Shed => handler.layer(respond(make.shed())),
+            Self::Keys => handler.layer(make.keys()),
+            Self::Bulkhead => handler.layer(respond(make.bulkhead())),
+            Self::Adaptive => handler.layer(respond(make.adaptive())),
+            Self::Timeout => handler.layer(respond(make.timeout())),
+            Self::AllBulkhead => {
+                let inside = stack.clone().layer(make.bulkhead()).layer(make.timeout());
+                handler.layer(stack.layer(make.outside()).layer(make.keys()).layer(respond(inside)))
+            }
+            Self::AllAdaptive => {
+                let inside = stack.clone().layer(make.adaptive()).layer(make.timeout());
+                handler.layer(stack.layer(make.outside()).layer(make.keys()).layer(respond(inside)))
+            }
+        }
+    }
+}
+
+/// Makes the layers, as the guide has them in a server.
+struct Layers {
+    metrics: MetricsObserver,
+    name: &'static str,
+}
+
+type Outside = Stack<LoadShedLayer, Stack<DeadlineLayer, Stack<ObserveLayer<Statuses>, Identity>>>;
+
+impl Layers {
+    fn outside(&self) -> RespondLayer<ServiceBuilder<Outside>> {
+        let stack = ServiceBuilder::new().layer(self.observe()).layer(self.deadline());
+        respond(stack.layer(self.shed()))
+    }
+
+    fn observe(&self) -> ObserveLayer<Statuses> {
+        ObserveLayer::builder(self.metrics.clone()).name(self.name).classify(Statuses).build()
+    }
+
+    fn deadline(&self) -> DeadlineLayer {
+        let builder = DeadlineLayer::builder().name(self.name).at_most(Duration::from_secs(10));
+        builder.observe(self.metrics.clone()).build()
+    }
+
+    fn shed(&self) -> LoadShedLayer {
+        LoadShedLayer::builder().name(self.name).observe(self.metrics.clone()).build()
+    }
+
+    /// No request has a key: it looks for one, and lets the request pass.
+    fn keys(&self) -> IdempotencyLayer<MemoryStore> {
+        IdempotencyLayer::builder(MemoryStore::new())
+            .name(self.name)
+            .scope(|_| Some(Scope::new("all")))
+            .observe(self.metrics.clone())
+            .build()
+    }
+
+    /// With more room than the client has connections, and a queue.
+    fn bulkhead(&self) -> BulkheadLayer<Queue<FromRequest>> {
+        BulkheadLayer::builder(256)
+            .name(self.name)
+            .queue(64)
+            .max_wait(Duration::from_millis(200))
+            .deadline(FromRequest)
+            .observe(self.metrics.clone())
+            .build()
+    }
+
+    fn adaptive(&self) -> AdaptiveLimitLayer<Cohort, Statuses> {
+        let builder = AdaptiveLimitLayer::builder().name(self.name).classify(Statuses);
+        builder.observe(self.metrics.clone()).build()
+    }
+
+    fn timeout(&self) -> TimeoutLayer<FromRequest> {
+        let builder = TimeoutLayer::builder(Duration::from_secs(5)).name(self.name);
+        builder.deadline(FromRequest).observe(self.metrics.clone()).build()
     }
 }
 
 /// One server of each kind, all on one thread.
 #[derive(Debug)]
 pub(crate) struct Server {
-    addresses: [SocketAddr; 3],
+    /// In the order of [`Kind::ALL`].
+    addresses: Vec<SocketAddr>,
     /// Where the kernel says how long the thread has run.
     account: Option<PathBuf>,
 }
@@ -56,10 +180,7 @@ impl Server {
         thread::Builder::new().name("server".to_owned()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let opened = runtime.and_then(|runtime| {
-                let open = async {
-                    let naked = serve(handler()).await?;
-                    Ok([naked, serve(bulkhead()).await?, serve(adaptive()).await?])
-                };
+                let open = try_join_all(Kind::ALL.map(|kind| serve(kind.app())));
                 runtime.block_on(open).map(|addresses| (runtime, addresses))
             });
             match opened {
@@ -94,59 +215,4 @@ async fn serve(app: Router) -> std::io::Result<SocketAddr> {
     let address = listener.local_addr()?;
     tokio::spawn(axum::serve(listener, app).into_future());
     Ok(address)
-}
-
-fn handler() -> Router {
-    Router::new().route("/", post(async || r#"{"order":4711,"state":"accepted"}"#))
-}
-
-/// With more room than the client has connections, and a queue.
-fn bulkhead() -> Router {
-    let metrics = MetricsObserver::new();
-    let limit = BulkheadLayer::builder(256)
-        .name("bulkhead")
-        .queue(64)
-        .max_wait(Duration::from_millis(200))
-        .deadline(FromRequest)
-        .observe(metrics.clone())
-        .build();
-    let inside = ServiceBuilder::new().layer(limit).layer(timeout(&metrics, "bulkhead"));
-    before(handler().layer(respond(inside)), &metrics, "bulkhead")
-}
-
-fn adaptive() -> Router {
-    let metrics = MetricsObserver::new();
-    let limit = AdaptiveLimitLayer::builder()
-        .name("adaptive")
-        .classify(Statuses)
-        .observe(metrics.clone())
-        .build();
-    let inside = ServiceBuilder::new().layer(limit).layer(timeout(&metrics, "adaptive"));
-    before(handler().layer(respond(inside)), &metrics, "adaptive")
-}
-
-fn timeout(metrics: &MetricsObserver, name: &str) -> TimeoutLayer<FromRequest> {
-    TimeoutLayer::builder(Duration::from_secs(5))
-        .name(name)
-        .deadline(FromRequest)
-        .observe(metrics.clone())
-        .build()
-}
-
-/// What stands before the limit. No request has a key: the layer looks for one, and lets it pass.
-fn before(app: Router, metrics: &MetricsObserver, name: &str) -> Router {
-    let keys = IdempotencyLayer::builder(MemoryStore::new())
-        .name(name)
-        .scope(|_| Some(Scope::new("all")))
-        .observe(metrics.clone())
-        .build();
-    let observe = ObserveLayer::builder(metrics.clone()).name(name).classify(Statuses).build();
-    let deadline = DeadlineLayer::builder()
-        .name(name)
-        .at_most(Duration::from_secs(10))
-        .observe(metrics.clone())
-        .build();
-    let shed = LoadShedLayer::builder().name(name).observe(metrics.clone()).build();
-    let stack = ServiceBuilder::new().layer(observe).layer(deadline).layer(shed);
-    app.layer(keys).layer(respond(stack))
 }
