@@ -184,6 +184,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn patience_counts_from_when_a_request_was_due() {
+        let target = target("/never", Duration::from_secs(5)).await;
+        let begun = Instant::now();
+        let late = begun - Duration::from_secs(5);
+        let Sent { calls, .. } = target.load(&[Duration::ZERO], late, 10, || ()).await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "{calls:?}");
+    }
+
+    #[tokio::test]
     async fn a_target_that_is_not_there_is_no_answer_and_no_metrics() {
         let nobody = "http://127.0.0.1:1/".parse().unwrap();
         let target = Target::new(nobody, Duration::from_secs(5));

@@ -27,7 +27,7 @@ pub(crate) fn render(findings: &Findings, envelope: &Envelope) -> Result<String,
 <text x="{LEFT}" y="60" fill="{GREY}">{}</text>"##,
         escaped(&sentence(findings, envelope))
     )?;
-    let keys = [(GREEN, "p50"), (BLUE, "p95"), (ORANGE, "p99"), (BLUE, "goodput (right)")];
+    let keys = [(GREEN, "p50"), (BLUE, "p95"), (ORANGE, "p99")];
     for (place, (colour, label)) in (0_u32..).zip(keys) {
         let x = LEFT + 100.0 * f64::from(place);
         writeln!(

@@ -213,6 +213,12 @@ fn saturated(tried: &[Tried], bounds: Bounds) -> Option<Diagnosis> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use axum::Router;
+    use axum::routing::get;
+
     use super::*;
     use crate::demo::{Demo, Mode};
     use crate::diagnosis::Kind;
@@ -224,9 +230,14 @@ mod tests {
         Call { due, lag: Duration::ZERO, latency, ending: Ending::Good }
     }
 
-    fn signals(name: &str, latency: f64) -> Vec<Signals> {
-        let (layer, name) = ("observe".to_owned(), name.to_owned());
-        vec![Signals { layer, name, calls: 100.0, latency, ..Signals::default() }]
+    /// Three parts, of which this one is slow.
+    fn signals(slow: &str) -> Vec<Signals> {
+        let of = |name: &str| {
+            let latency = if name == slow { 0.5 } else { 0.05 };
+            let (layer, name) = ("observe".to_owned(), name.to_owned());
+            Signals { layer, name, calls: 100.0, latency, ..Signals::default() }
+        };
+        ["first", "later", "accident"].map(of).into()
     }
 
     fn tried(rate: f64, latency: u64, signals: Vec<Signals>) -> Tried {
@@ -254,6 +265,22 @@ mod tests {
         assert_eq!((kept.len(), window), (7, length));
         let (kept, window) = measured(calls(), warm_up, length, Some(warm_up / 2));
         assert_eq!((kept.len(), window), (10, warm_up / 2));
+    }
+
+    #[tokio::test]
+    async fn the_metrics_are_read_at_the_start_and_at_the_end_however_short_a_step_is() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/metrics", listener.local_addr().unwrap());
+        let reads = Arc::new(AtomicU32::new(0));
+        let page = async move || format!("reads {}", 1 + reads.fetch_add(1, Ordering::Relaxed));
+        let app = Router::new().route("/metrics", get(page));
+        tokio::spawn(axum::serve(listener, app).into_future());
+        let metrics = Target::new(uri.parse().unwrap(), Duration::from_secs(10));
+        let (sent, over) = oneshot::channel();
+        drop(sent);
+        let scrapes = watch(Some(metrics), over).await.unwrap();
+        let values: Vec<_> = scrapes.iter().map(|scrape| scrape[0].value).collect();
+        assert_eq!(values, [1.0, 2.0]);
     }
 
     /// Over real sockets. What a busy machine can spoil, the knee, is left to `--check`.
@@ -285,15 +312,15 @@ mod tests {
     #[test]
     fn the_lowest_load_that_broke_is_asked_first_and_accidents_below_the_knee_are_not() {
         let all = [
-            tried(40.0, 50, signals("a", 0.05)),
-            tried(60.0, 500, signals("accident", 0.5)),
-            tried(60.0, 50, signals("a", 0.05)),
-            tried(180.0, 500, signals("high", 0.5)),
-            tried(120.0, 500, signals("a", 0.4)),
+            tried(40.0, 50, signals("none")),
+            tried(60.0, 500, signals("accident")),
+            tried(60.0, 50, signals("none")),
+            tried(180.0, 500, signals("later")),
+            tried(120.0, 500, signals("first")),
         ];
         let bounds = Bounds { holds: Some(100.0), breaks: Some(120.0) };
         let found = saturated(&all, bounds).unwrap();
-        assert_eq!((found.kind, found.name.as_str()), (Kind::Workers, "a"));
+        assert_eq!((found.kind, found.name.as_str()), (Kind::Workers, "first"));
         assert_eq!(saturated(&all, Bounds { breaks: None, ..bounds }), None);
     }
 }
