@@ -62,6 +62,13 @@ fn a_limit_that_only_refuses_is_found_by_its_refusals() {
 }
 
 #[test]
+fn a_limit_that_is_full_is_named_where_its_line_shows_in_nothing_else() {
+    // Whoever leaves the line before its turn is in no average.
+    named(&idle(), &service(0.0, 40.0, 5.0, 95.0), Kind::Limit, "http");
+    assert_eq!(diagnose(&idle(), &service(0.0, 40.0, 5.0, 94.0), &[]), None);
+}
+
+#[test]
 fn work_that_takes_longer_is_the_workers_even_where_a_limit_around_it_has_filled() {
     named(&idle(), &service(0.0, 300.0, 5.0, 30.0), Kind::Workers, "pool");
     let mut after = service(100.0, 300.0, 5.0, 100.0);
