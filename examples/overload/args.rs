@@ -1,11 +1,12 @@
 //! The command line.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
-use std::fmt;
+use std::ffi::OsString;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::arguments::{self, ALLOWED_FILE, BadArgument, refused, split};
 
 pub(crate) const HELP: &str = "\
 Drives five servers with up to four times the load that they can carry, and compares what they do
@@ -38,16 +39,6 @@ pub(crate) struct Options {
     pub(crate) plot: PathBuf,
 }
 
-/// What is wrong with the command line: which argument, its value, and what is allowed.
-#[derive(Debug, PartialEq)]
-pub(crate) struct BadArgument(String);
-
-impl fmt::Display for BadArgument {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, BadArgument> {
     let mut options = Options {
         length: Duration::from_secs(60),
@@ -64,7 +55,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         };
         match flag.as_str() {
             "--seconds" => options.length = seconds(&value(ALLOWED_SECONDS)?)?,
-            "--plot" => options.plot = plot(value(ALLOWED_PLOT)?)?,
+            "--plot" => options.plot = arguments::file("--plot", value(ALLOWED_FILE)?)?,
             "--json" | "--check" | "--help" | "-h" if attached.is_some() => {
                 return Err(BadArgument(format!("{flag} takes no value, but was given one")));
             }
@@ -83,39 +74,12 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
 }
 
 const ALLOWED_SECONDS: &str = "a number of seconds from 5 to 600";
-const ALLOWED_PLOT: &str = "the path of a file in a directory that exists";
 
 fn seconds(value: &OsString) -> Result<Duration, BadArgument> {
     let number = value.to_str().and_then(|text| text.parse::<f64>().ok());
     match number {
         Some(seconds) if SECONDS.contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err(refused("--seconds", value, ALLOWED_SECONDS)),
-    }
-}
-
-/// Judged before the run: nobody should wait for a plot that cannot be written.
-fn plot(value: OsString) -> Result<PathBuf, BadArgument> {
-    let path = PathBuf::from(value);
-    let directory = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Some(".".as_ref()),
-        parent => parent,
-    };
-    if path.file_name().is_some() && !path.is_dir() && directory.is_some_and(Path::is_dir) {
-        Ok(path)
-    } else {
-        Err(refused("--plot", path.as_os_str(), ALLOWED_PLOT))
-    }
-}
-
-fn refused(flag: &str, value: impl AsRef<OsStr>, allowed: &str) -> BadArgument {
-    BadArgument(format!("{flag} `{}`: allowed is {allowed}", value.as_ref().display()))
-}
-
-/// `--flag=value` as its two halves. What is not text is no flag, whole.
-fn split(arg: &OsStr) -> (String, Option<OsString>) {
-    match arg.to_str().and_then(|text| text.split_once('=')) {
-        Some((flag, value)) => (flag.to_owned(), Some(value.into())),
-        None => (arg.to_string_lossy().into_owned(), None),
     }
 }
 
@@ -161,7 +125,7 @@ mod tests {
             assert_eq!(parsed(&["--seconds", value]), Err(told));
         }
         for value in ["no/such/directory/plot.svg", ".", "", "/"] {
-            let told = format!("--plot `{value}`: allowed is {ALLOWED_PLOT}");
+            let told = format!("--plot `{value}`: allowed is {ALLOWED_FILE}");
             assert_eq!(parsed(&["--plot", value]), Err(told));
         }
     }

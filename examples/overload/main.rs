@@ -67,6 +67,9 @@
 //! Up to 1,500 sockets are open at once, both ends of each counted.
 
 mod args;
+#[path = "../support/arguments.rs"]
+mod arguments;
+#[path = "../support/chart.rs"]
 mod chart;
 mod check;
 mod load;

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use crate::chart::{Axis, Frame, GREY, style};
+use crate::chart::{Axis, Frame, GREY};
 use crate::pool::{CAPACITY, WORKERS};
 use crate::record::{Notes, Outcome};
 use crate::report::{Figures, Report};
@@ -15,6 +15,18 @@ const WIDTH: f64 = 1200.0;
 const HEIGHT: f64 = 1000.0;
 const LEFT: f64 = 78.0;
 const RIGHT: f64 = 24.0;
+
+/// How a server's curves look: thin ones are drawn over thick ones, so that all can be seen where
+/// they agree.
+pub(crate) fn style(kind: Kind) -> (&'static str, f64) {
+    match kind {
+        Kind::Naked => ("#e8590c", 7.0),
+        Kind::Guessed => ("#fcc419", 3.5),
+        Kind::Sensible => ("#adb5bd", 6.5),
+        Kind::Adaptive => ("#1864ab", 3.5),
+        Kind::Priorities => ("#37b24d", 1.8),
+    }
+}
 
 /// The whole document. Runs and reports are in the order of [`Kind::ALL`].
 pub(crate) fn render(

@@ -1,12 +1,12 @@
 //! The command line.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
-use std::fmt;
+use std::ffi::OsString;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::arguments::{self, ALLOWED_FILE, BadArgument, refused, split};
 use crate::orders::stores::StoreKind;
 
 pub(crate) const HELP: &str = "\
@@ -47,16 +47,6 @@ pub(crate) struct Options {
     pub(crate) svg: PathBuf,
 }
 
-/// What is wrong with the command line: which argument, its value, and what is allowed.
-#[derive(Debug, PartialEq)]
-pub(crate) struct BadArgument(String);
-
-impl fmt::Display for BadArgument {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, BadArgument> {
     let mut options = Options {
         length: Duration::from_secs(20),
@@ -77,7 +67,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             "--seconds" => options.length = seconds(&value(ALLOWED_SECONDS)?)?,
             "--store" => options.store = store(&value(ALLOWED_STORE)?)?,
             "--store-url" => options.store_url = Some(url(&value(ALLOWED_URL)?)?),
-            "--svg" => options.svg = svg(value(ALLOWED_SVG)?)?,
+            "--svg" => options.svg = arguments::file("--svg", value(ALLOWED_FILE)?)?,
             "--json" | "--check" | "--help" | "-h" if attached.is_some() => {
                 return Err(BadArgument(format!("{flag} takes no value, but was given one")));
             }
@@ -103,7 +93,6 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
 const ALLOWED_SECONDS: &str = "a number of seconds from 5 to 600";
 const ALLOWED_STORE: &str = "memory, redis or postgres";
 const ALLOWED_URL: &str = "the URL of a server: redis://.. or postgres://..";
-const ALLOWED_SVG: &str = "the path of a file in a directory that exists";
 
 fn seconds(value: &OsString) -> Result<Duration, BadArgument> {
     let number = value.to_str().and_then(|text| text.parse::<f64>().ok());
@@ -121,32 +110,6 @@ fn store(value: &OsString) -> Result<StoreKind, BadArgument> {
 fn url(value: &OsString) -> Result<String, BadArgument> {
     let url = value.to_str().filter(|text| text.contains("://"));
     url.map(str::to_owned).ok_or_else(|| refused("--store-url", value, ALLOWED_URL))
-}
-
-/// Judged before the run: nobody should wait for a plot that cannot be written.
-fn svg(value: OsString) -> Result<PathBuf, BadArgument> {
-    let path = PathBuf::from(value);
-    let directory = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Some(".".as_ref()),
-        parent => parent,
-    };
-    if path.file_name().is_some() && !path.is_dir() && directory.is_some_and(Path::is_dir) {
-        Ok(path)
-    } else {
-        Err(refused("--svg", path.as_os_str(), ALLOWED_SVG))
-    }
-}
-
-fn refused(flag: &str, value: impl AsRef<OsStr>, allowed: &str) -> BadArgument {
-    BadArgument(format!("{flag} `{}`: allowed is {allowed}", value.as_ref().display()))
-}
-
-/// `--flag=value` as its two halves. What is not text is no flag, whole.
-fn split(arg: &OsStr) -> (String, Option<OsString>) {
-    match arg.to_str().and_then(|text| text.split_once('=')) {
-        Some((flag, value)) => (flag.to_owned(), Some(value.into())),
-        None => (arg.to_string_lossy().into_owned(), None),
-    }
 }
 
 /// Always writable by whoever built the example, and inside the target directory.
@@ -203,7 +166,7 @@ mod tests {
         let useless = parsed(&["--store-url", "redis://somewhere/"]).unwrap_err();
         assert!(useless.ends_with("since --store memory has no server"), "{useless}");
         for value in ["no/such/directory/plot.svg", ".", "", "/"] {
-            let told = format!("--svg `{value}`: allowed is {ALLOWED_SVG}");
+            let told = format!("--svg `{value}`: allowed is {ALLOWED_FILE}");
             assert_eq!(parsed(&["--svg", value]), Err(told));
         }
     }

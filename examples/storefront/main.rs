@@ -98,6 +98,8 @@
 //! row. **Given before** are answers that say so in `idempotency-replayed`.
 
 mod args;
+#[path = "../support/arguments.rs"]
+mod arguments;
 mod check;
 mod load;
 mod orders;

@@ -2,21 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::server::Kind;
-
 pub(crate) const GREY: &str = "#495057";
-
-/// How a server's curves look: thin ones are drawn over thick ones, so that all can be seen where
-/// they agree.
-pub(crate) fn style(kind: Kind) -> (&'static str, f64) {
-    match kind {
-        Kind::Naked => ("#e8590c", 7.0),
-        Kind::Guessed => ("#fcc419", 3.5),
-        Kind::Sensible => ("#adb5bd", 6.5),
-        Kind::Adaptive => ("#1864ab", 3.5),
-        Kind::Priorities => ("#37b24d", 1.8),
-    }
-}
 
 /// An axis from 0 to `top`, or from the first of its ticks to the last.
 #[derive(Debug)]
@@ -130,7 +116,7 @@ impl Frame {
             out,
             r#"<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="{width}" stroke-linejoin="round" stroke-linecap="round"/>"#
         )?;
-        if points.len() < 10 {
+        if points.len() < 30 {
             for (x, y) in points.iter().map(place) {
                 writeln!(
                     out,
@@ -142,7 +128,7 @@ impl Frame {
         Ok(())
     }
 
-    /// A level, or any line that is no server's.
+    /// A level, or any line that nothing was measured for.
     pub(crate) fn dashed(&self, out: &mut String, points: &[(f64, f64)]) -> fmt::Result {
         let mut line = String::new();
         for (x, y) in points {
