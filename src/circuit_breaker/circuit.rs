@@ -1,10 +1,8 @@
 //! [`Circuit`]: the machine behind its lock, with the one word that most calls need.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::admission::{Admitter, Permit, Settle};
 use crate::circuit_breaker::state::Machine;
 use crate::circuit_breaker::tally::Tally;
 use crate::circuit_breaker::ticket::{Reception, Refusal, Role, Ticket};
@@ -14,7 +12,6 @@ use crate::classify::Class;
 use crate::observe::{Emitter, EventKind, Stage};
 use crate::rejected::{Reason, Rejected};
 use crate::rng::Rng;
-use crate::sync::anchors::Anchor;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::time::{self, Instant};
 
@@ -49,6 +46,7 @@ struct Core {
 }
 
 /// What the calls need to know of the settings.
+#[allow(clippy::struct_excessive_bools)] // Four independent switches, each read by name.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Options {
     pub(super) shadow: bool,
@@ -206,8 +204,13 @@ impl Circuit {
         }
     }
 
+    pub(super) fn abandon(&self, call: CallTicket) {
+        self.give_back(call.ticket);
+        self.emitter.emit(Stage::InFlight, EventKind::Abandoned);
+    }
+
     #[inline(always)]
-    fn settle(&self, call: CallTicket, class: Class) {
+    pub(super) fn settle(&self, call: CallTicket, class: Class) {
         let success = matches!(class, Class::Success | Class::Permanent);
         if !success || !matches!(call.ticket.role, Role::Call) {
             return self.settle_in_machine(call, class, None);
@@ -391,49 +394,4 @@ impl fmt::Debug for Circuit {
 pub(super) struct CallTicket {
     ticket: Ticket,
     since: Option<Instant>,
-}
-
-/// The circuit, and the classifier that its services judge with.
-#[derive(Debug)]
-pub(super) struct Shared<C> {
-    // Behind a pointer of its own, so that a `Handle` needs neither `C` nor a vtable.
-    pub(super) circuit: Arc<Circuit>,
-    pub(super) classifier: C,
-}
-
-impl<C> Admitter for Shared<C> {
-    type Ticket = CallTicket;
-
-    #[inline(always)]
-    fn settle(&self, ticket: CallTicket, class: Class) {
-        self.circuit.settle(ticket, class);
-    }
-
-    fn abandon(&self, ticket: CallTicket) {
-        self.circuit.give_back(ticket.ticket);
-        self.circuit.emitter.emit(Stage::InFlight, EventKind::Abandoned);
-    }
-}
-
-/// A call whose verdict is still open after the response future is ready. Dropped unsettled, it is
-/// an abandoned call.
-pub struct HeldCall<C>(pub(super) Permit<Anchor<Shared<C>>>);
-
-impl<C> Settle for HeldCall<C> {
-    type Classifier = C;
-
-    fn classifier(&self) -> &C {
-        let shared = self.0.admitter().expect("held until it is settled, which consumes it");
-        &shared.classifier
-    }
-
-    fn settle(mut self, class: Class) {
-        self.0.settle(class);
-    }
-}
-
-impl<C> fmt::Debug for HeldCall<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HeldCall")
-    }
 }

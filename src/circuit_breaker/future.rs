@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::admission::{Call, Hold, Permit, PollHold};
-use crate::circuit_breaker::circuit::{HeldCall, Shared};
+use crate::circuit_breaker::shared::{HeldCall, Shared};
 use crate::classify::Classify;
 use crate::error::Rejectable;
 use crate::rejected::Rejected;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tower_layer::Layer;
 
-use crate::circuit_breaker::circuit::{Circuit, Options, Shared};
+use crate::circuit_breaker::circuit::{Circuit, Options};
+use crate::circuit_breaker::shared::Shared;
 use crate::circuit_breaker::state::Machine;
 use crate::circuit_breaker::{CircuitBreaker, Config, Handle, SlowCalls, Window};
 use crate::classify::DefaultClassifier;

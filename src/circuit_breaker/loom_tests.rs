@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::admission::Permit;
-use crate::circuit_breaker::circuit::{Circuit, Options, Shared};
+use crate::circuit_breaker::circuit::{Circuit, Options};
+use crate::circuit_breaker::shared::Shared;
 use crate::circuit_breaker::state::Machine;
 use crate::circuit_breaker::{Config, Phase};
 use crate::classify::Class;

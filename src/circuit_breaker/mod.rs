@@ -111,6 +111,7 @@ pub(crate) mod model;
 mod model_tests;
 mod probes;
 mod service;
+mod shared;
 mod state;
 mod tally;
 mod ticket;
@@ -118,9 +119,9 @@ mod wakers;
 
 pub use crate::observe::event::Phase;
 pub use crate::window::Window;
-pub use circuit::HeldCall;
 pub use config::{Config, SlowCalls};
 pub use future::ResponseFuture;
 pub use handle::{Handle, Snapshot};
 pub use layer::{Builder, CircuitBreakerLayer};
 pub use service::CircuitBreaker;
+pub use shared::HeldCall;

@@ -8,8 +8,8 @@ use tower_service::Service;
 
 use crate::admission::Permit;
 use crate::circuit_breaker::ResponseFuture;
-use crate::circuit_breaker::circuit::Shared;
 use crate::circuit_breaker::gate::{Gate, Watch};
+use crate::circuit_breaker::shared::Shared;
 use crate::classify::{Classify, DefaultClassifier};
 use crate::error::Rejectable;
 use crate::sync::anchors::Anchors;
@@ -34,7 +34,7 @@ impl<S, C> CircuitBreaker<S, C> {
     /// Ready because the next call will be refused, whatever the inner service says.
     #[inline(always)]
     fn refuses_next(&mut self) -> bool {
-        !(self.shared.circuit.admits_all() && !self.refused) && self.refuses_next_of_some()
+        (self.refused || !self.shared.circuit.admits_all()) && self.refuses_next_of_some()
     }
 
     #[cold]
