@@ -18,17 +18,19 @@ MARGIN_OF_ANOTHER_COMPILER=15
 SLACK=2
 
 main() {
+    local what
+    case "${1:-}" in
+        "") what=compare ;;
+        --renew) what=renew ;;
+        *) echo "usage: benches/instructions.sh [--renew]" >&2 && exit 2 ;;
+    esac
     command -v valgrind >/dev/null || install_valgrind
     local counts
     counts=$(mktemp)
     # shellcheck disable=SC2064 # the file of now
     trap "rm -f '$counts'" EXIT
     cargo bench --locked --quiet --bench comparison -- --instructions >"$counts"
-    case "${1:-}" in
-        "") compare "$counts" ;;
-        --renew) renew "$counts" ;;
-        *) echo "usage: benches/instructions.sh [--renew]" >&2 && exit 2 ;;
-    esac
+    "$what" "$counts"
 }
 
 install_valgrind() {
