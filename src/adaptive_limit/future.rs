@@ -14,6 +14,7 @@ use crate::admission::{Call, Hold, Permit, PollHold};
 use crate::classify::Classify;
 use crate::error::Rejectable;
 use crate::rejected::Rejected;
+use crate::sync::anchors::Anchor;
 
 pin_project! {
     /// The response future of an [`AdaptiveLimit`](super::AdaptiveLimit) without a queue: 40 bytes
@@ -23,7 +24,7 @@ pin_project! {
         A: Algorithm,
     {
         #[pin]
-        call: Call<F, Shared<A, C>>,
+        call: Call<F, Anchor<Shared<A, C>>>,
     }
 }
 
@@ -32,7 +33,7 @@ impl<F, A: Algorithm, C> ResponseFuture<F, A, C> {
         Self { call: Call::refused(rejected) }
     }
 
-    pub(super) fn running(inner: F, permit: Permit<Shared<A, C>>) -> Self {
+    pub(super) fn running(inner: F, permit: Permit<Anchor<Shared<A, C>>>) -> Self {
         Self { call: Call::running(inner, permit) }
     }
 }

@@ -9,12 +9,13 @@ use crate::admission::{Permit, Settle};
 use crate::classify::{Class, Classify};
 use crate::error::Rejectable;
 use crate::rejected::Reason;
+use crate::sync::anchors::Anchor;
 use crate::time;
 
 /// A slot that outlives the response future. Its call's latency is that to the head of the answer;
 /// its slot is free, and its class known, at the end. Dropped unsettled, it is an abandoned call.
 pub struct HeldCall<A: Algorithm, C> {
-    permit: Permit<Shared<A, C>>,
+    permit: Permit<Anchor<Shared<A, C>>>,
     /// What is known at the head already.
     head: Head,
 }
@@ -26,7 +27,7 @@ struct Head {
 
 /// Judges the outcome, and ends the call.
 #[inline(always)]
-pub(super) fn settle<A, C, T, E>(permit: &mut Permit<Shared<A, C>>, outcome: &Result<T, E>)
+pub(super) fn settle<A, C, T, E>(permit: &mut Permit<Anchor<Shared<A, C>>>, outcome: &Result<T, E>)
 where
     A: Algorithm,
     C: Classify<T, E>,
@@ -44,7 +45,7 @@ where
 
 /// Out of line: most calls are not timed.
 #[inline(never)]
-fn settle_timed<A, C, T, E>(permit: &mut Permit<Shared<A, C>>, outcome: &Result<T, E>)
+fn settle_timed<A, C, T, E>(permit: &mut Permit<Anchor<Shared<A, C>>>, outcome: &Result<T, E>)
 where
     A: Algorithm,
     C: Classify<T, E>,
@@ -68,7 +69,7 @@ fn timed_out<T, E: Rejectable>(outcome: &Result<T, E>) -> bool {
 impl<A: Algorithm, C> HeldCall<A, C> {
     /// Takes the permit out of a response future whose answer has come.
     pub(super) fn take<T, E: Rejectable>(
-        permit: &mut Permit<Shared<A, C>>,
+        permit: &mut Permit<Anchor<Shared<A, C>>>,
         outcome: &Result<T, E>,
     ) -> Self {
         let sampled = permit.held_mut().and_then(|(_, ticket)| ticket.sampled_since());

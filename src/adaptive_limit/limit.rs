@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::adaptive_limit::state::Machine;
 use crate::adaptive_limit::{Admitted, Algorithm, Ended, Outcome, Range};
-use crate::admission::{Admitter, Limited, Limiter, Permit};
+use crate::admission::{Admitter, Limited, Limiter};
 use crate::classify::Class;
 use crate::observe::{EventKind, Stage};
 use crate::pinned::Pinned;
@@ -298,11 +298,10 @@ impl<A: Algorithm, C> Limited for Shared<A, C> {
     }
 
     #[inline]
-    fn begin(permit: &mut Permit<Self>) {
-        let Some((shared, ticket)) = permit.held_mut() else { return };
-        let skipped = shared.core.skips_one();
-        if !skipped || shared.core.limiter.emitter.is_on() {
-            shared.begin_timed(ticket, skipped);
+    fn begin(&self, ticket: &mut Ticket) {
+        let skipped = self.core.skips_one();
+        if !skipped || self.core.limiter.emitter.is_on() {
+            self.begin_timed(ticket, skipped);
         }
     }
 

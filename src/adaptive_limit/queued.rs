@@ -15,6 +15,7 @@ use crate::admission::{Hold, Permit, Place, PollHold, QueuedCall};
 use crate::classify::Classify;
 use crate::error::Rejectable;
 use crate::rejected::Rejected;
+use crate::sync::anchors::Anchor;
 
 pin_project! {
     /// The response future of an [`AdaptiveLimit`](super::AdaptiveLimit) with a queue. While it
@@ -25,7 +26,7 @@ pin_project! {
         A: Algorithm,
     {
         #[pin]
-        call: QueuedCall<S, F, Req, Shared<A, C>>,
+        call: QueuedCall<S, F, Req, Anchor<Shared<A, C>>>,
     }
 }
 
@@ -34,11 +35,11 @@ impl<S, F, Req, A: Algorithm, C> QueuedFuture<S, F, Req, A, C> {
         Self { call: QueuedCall::refused(rejected) }
     }
 
-    pub(super) fn waiting(place: Place<Shared<A, C>>, inner: S, request: Req) -> Self {
+    pub(super) fn waiting(place: Place<Anchor<Shared<A, C>>>, inner: S, request: Req) -> Self {
         Self { call: QueuedCall::waiting(place, inner, request) }
     }
 
-    pub(super) fn running(inner: F, permit: Permit<Shared<A, C>>) -> Self {
+    pub(super) fn running(inner: F, permit: Permit<Anchor<Shared<A, C>>>) -> Self {
         Self { call: QueuedCall::running(inner, permit) }
     }
 }

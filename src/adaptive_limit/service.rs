@@ -84,7 +84,7 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let class = self.class_of(&request);
         let deadline = || self.mode.deadline().find_deadline(&request);
-        match admission::enter_or_wait(&self.front.state, class, deadline) {
+        match admission::enter_or_wait(self.front.state.mine(), class, deadline) {
             Entry::Admitted(permit) => QueuedFuture::running(self.inner.call(request), permit),
             Entry::Refused(rejected) => QueuedFuture::refused(rejected),
             Entry::Waiting(place) => {

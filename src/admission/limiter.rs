@@ -7,6 +7,7 @@ use crate::admission::{Admitter, Enqueued, Permit, Place, Slots};
 use crate::deadline::Deadline;
 use crate::observe::{Emitter, EventKind, Stage};
 use crate::rejected::{Reason, Rejected};
+use crate::sync::anchors::{Anchor, Anchors};
 use crate::time::{self, Instant};
 
 /// The slots of a layer that limits concurrency, and its rules for those who find none free.
@@ -29,8 +30,8 @@ pub(crate) trait Limited: Admitter + Sized {
     fn ticket(&self, partition: usize) -> Self::Ticket;
 
     /// The call begins: it has its permit, and its admission has been told.
-    fn begin(permit: &mut Permit<Self>) {
-        let _ = permit;
+    fn begin(&self, ticket: &mut Self::Ticket) {
+        let _ = ticket;
     }
 
     /// Ends a call that had its slot and was never made. Tells nobody.
@@ -38,6 +39,32 @@ pub(crate) trait Limited: Admitter + Sized {
 
     /// A call finds no slot: it is refused, or has to wait.
     fn on_full(&self) {}
+}
+
+/// The state, through the anchor of a thread.
+impl<A: Limited> Limited for Anchor<A> {
+    #[inline(always)]
+    fn limiter(&self) -> &Limiter {
+        (**self).limiter()
+    }
+
+    #[inline(always)]
+    fn ticket(&self, partition: usize) -> A::Ticket {
+        (**self).ticket(partition)
+    }
+
+    #[inline(always)]
+    fn begin(&self, ticket: &mut A::Ticket) {
+        (**self).begin(ticket);
+    }
+
+    fn give_back(&self, ticket: A::Ticket) {
+        (**self).give_back(ticket);
+    }
+
+    fn on_full(&self) {
+        (**self).on_full();
+    }
 }
 
 /// What asking for a slot came to.
@@ -50,13 +77,13 @@ pub(crate) enum Entry<A: Limited> {
 /// A slot, or a refusal.
 #[inline(always)]
 pub(crate) fn try_enter<A: Limited>(
-    state: &Arc<A>,
+    state: &Anchors<A>,
     partition: usize,
-) -> Result<Permit<A>, Rejected> {
+) -> Result<Permit<Anchor<A>>, Rejected> {
     if !acquire_now(&**state, partition) {
         return Err(refuse_full(&**state));
     }
-    Ok(admit(state, partition, Stage::Arriving, Duration::ZERO))
+    Ok(admit(state.mine(), partition, Stage::Arriving, Duration::ZERO))
 }
 
 /// A slot, a place in the line, or a refusal. The deadline is looked for only on the slow path.
@@ -140,6 +167,8 @@ pub(super) fn admit<A: Limited>(
 ) -> Permit<A> {
     let mut permit = Permit::new(state.clone(), state.ticket(partition));
     state.limiter().emitter.emit(from, EventKind::Admitted { waited });
-    A::begin(&mut permit);
+    if let Some((state, ticket)) = permit.held_mut() {
+        state.begin(ticket);
+    }
     permit
 }

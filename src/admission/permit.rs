@@ -25,7 +25,7 @@ pub(crate) trait Admitter {
 impl<A: Admitter> Admitter for Anchor<A> {
     type Ticket = A::Ticket;
 
-    #[inline]
+    #[inline(always)]
     fn settle(&self, ticket: A::Ticket, class: Class) {
         (**self).settle(ticket, class);
     }

@@ -11,13 +11,14 @@ use crate::admission::{Call, Hold, Permit, PollHold};
 use crate::bulkhead::state::{HeldSlot, State};
 use crate::error::Rejectable;
 use crate::rejected::Rejected;
+use crate::sync::anchors::Anchor;
 
 pin_project! {
     /// The response future of a [`Bulkhead`](super::Bulkhead) without a queue: 32 bytes at most
     /// on top of the inner future.
     pub struct ResponseFuture<F> {
         #[pin]
-        call: Call<F, State>,
+        call: Call<F, Anchor<State>>,
     }
 }
 
@@ -26,7 +27,7 @@ impl<F> ResponseFuture<F> {
         Self { call: Call::refused(rejected) }
     }
 
-    pub(super) fn running(inner: F, permit: Permit<State>) -> Self {
+    pub(super) fn running(inner: F, permit: Permit<Anchor<State>>) -> Self {
         Self { call: Call::running(inner, permit) }
     }
 }

@@ -60,7 +60,7 @@ impl<M, P> BulkheadLayer<M, P> {
     /// Reads and steers the limit while it is at work.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(self.front.state.clone())
+        Handle::new(self.front.state.shared().clone())
     }
 }
 

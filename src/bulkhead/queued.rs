@@ -13,13 +13,14 @@ use crate::bulkhead::state::{HeldSlot, State};
 use crate::classify;
 use crate::error::Rejectable;
 use crate::rejected::Rejected;
+use crate::sync::anchors::Anchor;
 
 pin_project! {
     /// The response future of a [`Bulkhead`](super::Bulkhead) with a queue. While it waits it
     /// holds the request, a clone of the inner service, and a timer if the wait has an end.
     pub struct QueuedFuture<S, F, Req> {
         #[pin]
-        call: QueuedCall<S, F, Req, State>,
+        call: QueuedCall<S, F, Req, Anchor<State>>,
     }
 }
 
@@ -28,11 +29,11 @@ impl<S, F, Req> QueuedFuture<S, F, Req> {
         Self { call: QueuedCall::refused(rejected) }
     }
 
-    pub(super) fn waiting(place: Place<State>, inner: S, request: Req) -> Self {
+    pub(super) fn waiting(place: Place<Anchor<State>>, inner: S, request: Req) -> Self {
         Self { call: QueuedCall::waiting(place, inner, request) }
     }
 
-    pub(super) fn running(inner: F, permit: Permit<State>) -> Self {
+    pub(super) fn running(inner: F, permit: Permit<Anchor<State>>) -> Self {
         Self { call: QueuedCall::running(inner, permit) }
     }
 }

@@ -71,7 +71,7 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let partition = self.front.find.find_partition(&request);
         let deadline = || self.mode.deadline().find_deadline(&request);
-        match admission::enter_or_wait(&self.front.state, partition, deadline) {
+        match admission::enter_or_wait(self.front.state.mine(), partition, deadline) {
             Entry::Admitted(permit) => QueuedFuture::running(self.inner.call(request), permit),
             Entry::Refused(rejected) => QueuedFuture::refused(rejected),
             Entry::Waiting(place) => {

@@ -4,6 +4,7 @@ use crate::admission::{Admitter, Limited, Limiter, Permit, Settle};
 use crate::classify::{Class, DefaultClassifier};
 use crate::observe::{EventKind, Stage};
 use crate::pinned::Pinned;
+use crate::sync::anchors::Anchor;
 use crate::time::{self, Instant};
 
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl Admitter for State {
 
 /// A slot that outlives the response future. Frees it when settled or dropped.
 #[derive(Debug)]
-pub struct HeldSlot(pub(super) Permit<State>);
+pub struct HeldSlot(pub(super) Permit<Anchor<State>>);
 
 impl Settle for HeldSlot {
     type Classifier = DefaultClassifier;

@@ -43,13 +43,23 @@ where
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().call.poll_with(cx, |outcome, permit| {
-            if let Some(permit) = permit {
-                permit.settle_with(|shared| shared.classifier.classify(outcome.as_ref()));
-            }
-            outcome
-        })
+        self.project().call.poll_with(cx, settled)
     }
+}
+
+/// The outcome, once its call is judged by it. No closure: that would be a function of its own.
+#[inline(always)]
+fn settled<C, T, E>(
+    outcome: Result<T, E>,
+    permit: Option<&mut Permit<Anchor<Shared<C>>>>,
+) -> Result<T, E>
+where
+    C: Classify<T, E>,
+{
+    if let Some(permit) = permit {
+        permit.settle_with(|shared| shared.classifier.classify(outcome.as_ref()));
+    }
+    outcome
 }
 
 impl<F, C, T, E> Hold<T, E> for ResponseFuture<F, C>

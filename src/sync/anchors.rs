@@ -25,14 +25,24 @@ pub(crate) struct Anchors<T> {
 pub(crate) struct Anchor<T>(Arc<T>);
 
 impl<T> Anchors<T> {
-    pub(crate) fn new(shared: T) -> Self {
-        Self { shared: Arc::new(shared), anchors: Sparse::default() }
+    pub(crate) fn new(shared: impl Into<Arc<T>>) -> Self {
+        Self { shared: shared.into(), anchors: Sparse::default() }
     }
 
     /// The anchor of this thread.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn mine(&self) -> &Arc<Anchor<T>> {
-        self.anchors.mine(|| Arc::new(Anchor(self.shared.clone())))
+        self.anchors.mine(|| self.anchor())
+    }
+
+    /// For those who stay.
+    pub(crate) fn shared(&self) -> &Arc<T> {
+        &self.shared
+    }
+
+    #[cold]
+    fn anchor(&self) -> Arc<Anchor<T>> {
+        Arc::new(Anchor(self.shared.clone()))
     }
 }
 

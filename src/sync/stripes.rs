@@ -35,9 +35,13 @@ pub(crate) struct Sparse<T>([OnceLock<T>; STRIPES]);
 
 impl<T> Sparse<T> {
     /// The one of this thread.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn mine(&self, make: impl FnOnce() -> T) -> &T {
-        self.0[place() % STRIPES].get_or_init(make)
+        let stripe = &self.0[place() % STRIPES];
+        match stripe.get() {
+            Some(mine) => mine,
+            None => stripe.get_or_init(make),
+        }
     }
 
     /// Those that have been made.

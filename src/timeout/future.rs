@@ -11,6 +11,7 @@ use crate::admission::{Permit, taken};
 use crate::classify;
 use crate::error::Rejectable;
 use crate::rejected::{Reason, Rejected};
+use crate::sync::anchors::Anchor;
 use crate::time::{self, Sleep};
 use crate::timeout::state::{Bound, Shared};
 
@@ -28,7 +29,7 @@ pin_project! {
     #[project = Projected]
     enum Stage<F> {
         Refused { rejected: Option<Rejected> },
-        Running { #[pin] inner: F, #[pin] timer: Timer, permit: Permit<Shared> },
+        Running { #[pin] inner: F, #[pin] timer: Timer, permit: Permit<Anchor<Shared>> },
     }
 }
 
@@ -38,7 +39,7 @@ impl<F> ResponseFuture<F> {
     }
 
     #[inline(always)]
-    pub(super) fn running(inner: F, bound: Bound, permit: Permit<Shared>) -> Self {
+    pub(super) fn running(inner: F, bound: Bound, permit: Permit<Anchor<Shared>>) -> Self {
         Self { stage: Stage::Running { inner, timer: Timer::new(bound), permit } }
     }
 }
@@ -95,7 +96,7 @@ impl Timer {
     /// Ready when the time is over.
     fn poll_over(
         mut self: Pin<&mut Self>,
-        permit: &Permit<Shared>,
+        permit: &Permit<Anchor<Shared>>,
         cx: &mut Context<'_>,
     ) -> Poll<Reason> {
         if let Running::NotYet { bound } = self.as_mut().project() {

@@ -209,7 +209,7 @@ impl<D, P, M> Builder<D, P, M> {
         let Config { limit, shadow, also_readiness, .. } = self.config;
         let finders = Finders { deadline: self.deadline, limit: self.per_request, own: limit };
         Ok(TimeoutLayer {
-            front: Front::new(Arc::new(Shared { emitter, shadow }), finders),
+            front: Front::new(Shared { emitter, shadow }, finders),
             mode: self.mode,
             also_readiness,
         })

@@ -1,6 +1,5 @@
 //! What all services of one timeout layer share, and the bound of one call.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::{Admitter, Permit};
@@ -8,6 +7,7 @@ use crate::classify::Class;
 use crate::deadline::Deadline;
 use crate::observe::{Emitter, EventKind, Stage};
 use crate::rejected::{Reason, Rejected};
+use crate::sync::anchors::{Anchor, Anchors};
 use crate::time::{self, Instant};
 
 /// Of the response bodies in `http`, too.
@@ -20,9 +20,9 @@ pub(crate) struct Shared {
 impl Shared {
     /// `now` where somebody has read the clock already.
     #[inline(always)]
-    pub(crate) fn admit(shared: &Arc<Self>, now: Option<Instant>) -> Permit<Self> {
+    pub(crate) fn admit(shared: &Anchors<Self>, now: Option<Instant>) -> Permit<Anchor<Self>> {
         let since = shared.emitter.is_on().then(|| now.unwrap_or_else(time::now));
-        let permit = Permit::new(shared.clone(), since);
+        let permit = Permit::new(shared.mine().clone(), since);
         shared.emitter.emit(Stage::Arriving, EventKind::Admitted { waited: Duration::ZERO });
         permit
     }
@@ -33,7 +33,7 @@ impl Shared {
     }
 
     /// A call whose time is over while it runs.
-    pub(crate) fn end(permit: &mut Permit<Self>, reason: Reason) -> Rejected {
+    pub(crate) fn end(permit: &mut Permit<Anchor<Self>>, reason: Reason) -> Rejected {
         match permit.release() {
             #[cfg(mutant = "dispatched-denied")]
             Some((shared, _)) => shared.emitter.refuse(Stage::InFlight, reason).dispatched(false),
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_call_that_ran_may_have_been_seen_and_one_that_did_not_was_not() {
         let emitter = Identity::default().emitter("timeout", None);
-        let shared = Arc::new(Shared { emitter, shadow: false });
+        let shared = Arc::new(Anchors::new(Shared { emitter, shadow: false }));
         assert!(!shared.refuse(Reason::TimedOut).was_dispatched());
         let mut permit = Shared::admit(&shared, None);
         for reason in [Reason::DeadlineExceeded, Reason::TimedOut] {

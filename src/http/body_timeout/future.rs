@@ -16,6 +16,7 @@ use crate::classify::{Classify, DefaultClassifier, End, Verdict};
 use crate::http::TimeoutBody;
 use crate::http::body_timeout::permit::Call;
 use crate::http::hold::{Held, has_no_body};
+use crate::sync::anchors::Anchor;
 use crate::timeout::state::Shared;
 
 /// How long a body may take.
@@ -40,7 +41,7 @@ pin_project! {
     pub struct BodyTimeoutFuture<F> {
         #[pin]
         inner: F,
-        permit: Permit<Shared>,
+        permit: Permit<Anchor<Shared>>,
         limits: Limits,
         // The answer to a HEAD request.
         bodiless: bool,
@@ -48,7 +49,12 @@ pin_project! {
 }
 
 impl<F> BodyTimeoutFuture<F> {
-    pub(super) fn new(inner: F, permit: Permit<Shared>, limits: Limits, bodiless: bool) -> Self {
+    pub(super) fn new(
+        inner: F,
+        permit: Permit<Anchor<Shared>>,
+        limits: Limits,
+        bodiless: bool,
+    ) -> Self {
         Self { inner, permit, limits, bodiless }
     }
 }
@@ -66,7 +72,7 @@ where
         let response = match ready!(this.inner.poll(cx)) {
             Ok(response) => response,
             Err(error) => {
-                let judge = |_: &Shared| DefaultClassifier.classify(Err(&error));
+                let judge = |_: &Anchor<Shared>| DefaultClassifier.classify(Err(&error));
                 this.permit.settle_with(judge);
                 return Poll::Ready(Err(error));
             }

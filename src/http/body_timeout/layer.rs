@@ -9,6 +9,7 @@ use crate::config::{self, ConfigError};
 use crate::http::body_timeout::future::Limits;
 use crate::http::{BodyTimeout, BodyTimeoutConfig};
 use crate::observe::{Identity, identity_setters};
+use crate::sync::anchors::Anchors;
 use crate::timeout::state::Shared;
 
 /// Bounds how long a response body may take. A [`TimeoutLayer`](crate::timeout::TimeoutLayer) is
@@ -55,7 +56,7 @@ use crate::timeout::state::Shared;
 /// read once for each wait, and with `total` once for each frame.
 #[derive(Clone, Debug)]
 pub struct BodyTimeoutLayer {
-    shared: Arc<Shared>,
+    shared: Arc<Anchors<Shared>>,
     limits: Limits,
 }
 
@@ -161,7 +162,7 @@ impl BodyTimeoutBuilder {
         self.config.check()?;
         let BodyTimeoutConfig { idle, total, shadow, name } = self.config;
         let emitter = self.identity.emitter("body_timeout", name.as_deref());
-        let shared = Arc::new(Shared { emitter, shadow });
+        let shared = Arc::new(Anchors::new(Shared { emitter, shadow }));
         Ok(BodyTimeoutLayer { shared, limits: Limits { idle, total } })
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::admission::{Permit, Settle};
 use crate::classify::{Class, DefaultClassifier};
+use crate::sync::anchors::Anchor;
 use crate::timeout::state::Shared;
 
 /// A call whose head has come.
-pub(super) struct Call(pub(super) Permit<Shared>);
+pub(super) struct Call(pub(super) Permit<Anchor<Shared>>);
 
 impl Settle for Call {
     type Classifier = DefaultClassifier;

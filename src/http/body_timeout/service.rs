@@ -11,6 +11,7 @@ use tower_service::Service;
 use crate::classify::{Classify, DefaultClassifier};
 use crate::http::body_timeout::future::Limits;
 use crate::http::{BodyTimeoutFuture, TimeoutBody};
+use crate::sync::anchors::Anchors;
 use crate::timeout::state::Shared;
 
 /// Bounds the response bodies of the inner service. Made by
@@ -18,12 +19,12 @@ use crate::timeout::state::Shared;
 #[derive(Clone)]
 pub struct BodyTimeout<S> {
     inner: S,
-    shared: Arc<Shared>,
+    shared: Arc<Anchors<Shared>>,
     limits: Limits,
 }
 
 impl<S> BodyTimeout<S> {
-    pub(super) fn new(inner: S, shared: Arc<Shared>, limits: Limits) -> Self {
+    pub(super) fn new(inner: S, shared: Arc<Anchors<Shared>>, limits: Limits) -> Self {
         Self { inner, shared, limits }
     }
 }

@@ -7,6 +7,7 @@ use tower_layer::Layer;
 
 use crate::config::{self, ConfigError};
 use crate::observe::{Identity, identity_setters};
+use crate::sync::anchors::Anchors;
 use crate::timeout::state::Shared;
 use crate::timeout::wire::Wire;
 use crate::timeout::{DeadlineConfig, DeadlineHandle, Deadlined, HeaderFormat};
@@ -50,7 +51,7 @@ use crate::timeout::{DeadlineConfig, DeadlineHandle, Deadlined, HeaderFormat};
 /// A request without any deadline costs no clock and no timer.
 #[derive(Clone, Debug)]
 pub struct DeadlineLayer {
-    shared: Arc<Shared>,
+    shared: Arc<Anchors<Shared>>,
     wire: Arc<Wire>,
     at_most: Option<Duration>,
 }
@@ -157,7 +158,7 @@ impl DeadlineBuilder {
         let DeadlineConfig { header, at_most, shadow, name } = self.config;
         let emitter = self.identity.emitter("deadline", name.as_deref());
         Ok(DeadlineLayer {
-            shared: Arc::new(Shared { emitter, shadow }),
+            shared: Arc::new(Anchors::new(Shared { emitter, shadow })),
             wire: Arc::new(Wire::new(&header, HeaderFormat::Grpc)),
             at_most,
         })

@@ -10,6 +10,7 @@ use tower_service::Service;
 use crate::deadline::{Carrier, Deadline};
 use crate::error::Rejectable;
 use crate::rejected::{Reason, Rejected};
+use crate::sync::anchors::Anchors;
 use crate::time::{self, Instant};
 use crate::timeout::ResponseFuture;
 use crate::timeout::state::{Bound, Shared};
@@ -19,7 +20,7 @@ use crate::timeout::wire::Wire;
 /// [`DeadlineLayer`](super::DeadlineLayer).
 pub struct Deadlined<S> {
     inner: S,
-    shared: Arc<Shared>,
+    shared: Arc<Anchors<Shared>>,
     wire: Arc<Wire>,
     at_most: Option<Duration>,
 }
@@ -27,7 +28,7 @@ pub struct Deadlined<S> {
 impl<S> Deadlined<S> {
     pub(super) fn new(
         inner: S,
-        shared: Arc<Shared>,
+        shared: Arc<Anchors<Shared>>,
         wire: Arc<Wire>,
         at_most: Option<Duration>,
     ) -> Self {

@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 use crate::admission::{Call, Permit};
 use crate::error::Rejectable;
 use crate::rejected::Rejected;
+use crate::sync::anchors::Anchor;
 use crate::timeout::state::Shared;
 
 pin_project! {
@@ -17,7 +18,7 @@ pin_project! {
     /// top of the inner future.
     pub struct PropagateDeadlineFuture<F> {
         #[pin]
-        call: Call<F, Shared>,
+        call: Call<F, Anchor<Shared>>,
     }
 }
 
@@ -27,7 +28,7 @@ impl<F> PropagateDeadlineFuture<F> {
     }
 
     #[inline]
-    pub(super) fn running(inner: F, permit: Permit<Shared>) -> Self {
+    pub(super) fn running(inner: F, permit: Permit<Anchor<Shared>>) -> Self {
         Self { call: Call::running(inner, permit) }
     }
 }

@@ -9,6 +9,7 @@ use tower_layer::Layer;
 use crate::config::{self, ConfigError};
 use crate::deadline::FromRequest;
 use crate::observe::{Identity, identity_setters};
+use crate::sync::anchors::Anchors;
 use crate::timeout::propagate::service::Terms;
 use crate::timeout::state::Shared;
 use crate::timeout::wire::Wire;
@@ -47,7 +48,7 @@ use crate::timeout::{DeadlineHandle, HeaderFormat, PropagateDeadline, PropagateD
 /// # }
 /// ```
 pub struct PropagateDeadlineLayer<D = FromRequest> {
-    shared: Arc<Shared>,
+    shared: Arc<Anchors<Shared>>,
     terms: Arc<Terms<D>>,
 }
 
@@ -185,7 +186,7 @@ impl<D> PropagateDeadlineBuilder<D> {
         let emitter = self.identity.emitter("propagate_deadline", name.as_deref());
         let wire = Arc::new(Wire::new(&header, format));
         Ok(PropagateDeadlineLayer {
-            shared: Arc::new(Shared { emitter, shadow }),
+            shared: Arc::new(Anchors::new(Shared { emitter, shadow })),
             terms: Arc::new(Terms { wire, margin, deadline: self.deadline }),
         })
     }

@@ -11,6 +11,7 @@ use tower_service::Service;
 use crate::deadline::{Carrier, FindDeadline, FromRequest};
 use crate::error::Rejectable;
 use crate::rejected::{Reason, Rejected};
+use crate::sync::anchors::Anchors;
 use crate::time::{self, Instant};
 use crate::timeout::PropagateDeadlineFuture;
 use crate::timeout::state::Shared;
@@ -20,7 +21,7 @@ use crate::timeout::wire::Wire;
 /// [`PropagateDeadlineLayer`](super::PropagateDeadlineLayer).
 pub struct PropagateDeadline<S, D = FromRequest> {
     inner: S,
-    shared: Arc<Shared>,
+    shared: Arc<Anchors<Shared>>,
     terms: Arc<Terms<D>>,
 }
 
@@ -32,7 +33,7 @@ pub(super) struct Terms<D> {
 }
 
 impl<S, D> PropagateDeadline<S, D> {
-    pub(super) fn new(inner: S, shared: Arc<Shared>, terms: Arc<Terms<D>>) -> Self {
+    pub(super) fn new(inner: S, shared: Arc<Anchors<Shared>>, terms: Arc<Terms<D>>) -> Self {
         Self { inner, shared, terms }
     }
 
