@@ -71,7 +71,7 @@ impl Circuit {
             open_until: AtomicU64::new(0),
             origin,
             word: AtomicU64::new(word_of(&machine)),
-            tally: Tally::default(),
+            tally: Tally::new(),
             core: Mutex::new(Core { machine, rng, telling: false }),
             wakers: Wakers::default(),
             emitter,

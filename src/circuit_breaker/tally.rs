@@ -14,7 +14,7 @@ use crate::window::Slot;
 ///
 /// The alternative, a batch that reaches the machine now and then, needs no clock either; but its
 /// calls would be dated later than they ended, and then a window is not exact.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tally {
     // Boxed where a thread comes: of circuits there may be one for each key.
     stripes: Sparse<Box<Padded<Mutex<Count>>>>,
@@ -35,6 +35,13 @@ pub(super) struct Place {
 }
 
 impl Tally {
+    /// With the count of this thread.
+    pub(super) fn new() -> Self {
+        let tally = Self { stripes: Sparse::default() };
+        tally.mine();
+        tally
+    }
+
     /// Counts a success of that generation that ended `now`; `false` if it has to go to the
     /// machine. `still_routine` is asked when nobody can be collecting this count.
     #[inline]

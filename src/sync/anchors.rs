@@ -13,7 +13,8 @@ use crate::sync::stripes::Sparse;
 /// common: twice as many threads would make fewer calls. So a call owns the anchor of its thread,
 /// and the anchor owns the state.
 ///
-/// An anchor is made when its thread first comes. The alternative, to keep the state for ever and
+/// An anchor is made when its thread first comes, and at once for whoever builds the layer: where
+/// there is one thread, its first call allocates no more than its second. The alternative, to keep the state for ever and
 /// borrow it, would leak the layers that come and go.
 pub(crate) struct Anchors<T> {
     shared: Arc<T>,
@@ -26,7 +27,9 @@ pub(crate) struct Anchor<T>(Arc<T>);
 
 impl<T> Anchors<T> {
     pub(crate) fn new(shared: impl Into<Arc<T>>) -> Self {
-        Self { shared: shared.into(), anchors: Sparse::default() }
+        let anchors = Self { shared: shared.into(), anchors: Sparse::default() };
+        anchors.mine();
+        anchors
     }
 
     /// The anchor of this thread.
@@ -77,7 +80,7 @@ mod tests {
     #[test]
     fn what_the_last_anchor_lets_go_is_dropped() {
         let shared = Arc::new(());
-        let anchors = Anchors::new(shared.clone());
+        let anchors: Anchors<()> = Anchors::new(shared.clone());
         let here = anchors.mine().clone();
         let there =
             std::thread::scope(|scope| scope.spawn(|| anchors.mine().clone()).join().unwrap());

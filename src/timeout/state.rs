@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_call_that_ran_may_have_been_seen_and_one_that_did_not_was_not() {
         let emitter = Identity::default().emitter("timeout", None);
-        let shared = Arc::new(Anchors::new(Shared { emitter, shadow: false }));
+        let shared = Anchors::new(Shared { emitter, shadow: false });
         assert!(!shared.refuse(Reason::TimedOut).was_dispatched());
         let mut permit = Shared::admit(&shared, None);
         for reason in [Reason::DeadlineExceeded, Reason::TimedOut] {
