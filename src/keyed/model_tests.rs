@@ -73,11 +73,14 @@ impl Model {
     }
 }
 
+/// A call in flight, with its key and whose it is, unless it is the spare one's.
+type Running = (Option<(u8, usize)>, InFlight<u8, Arc<Probe>>);
+
 struct Run {
     registry: Registry<u8, Arc<Probe>>,
     overflow: Overflow,
     model: Model,
-    calls: Vec<(Option<(u8, usize)>, InFlight<u8, Arc<Probe>>)>,
+    calls: Vec<Running>,
     made: AtomicUsize,
     gone: AtomicUsize,
     spare: Option<usize>,
@@ -154,7 +157,7 @@ impl Run {
         let expected = self.model.of(key).map(|known| known.id);
         let full = self.model.known.len() >= self.model.capacity;
         let may_go = self.model.known.iter().any(Model::may_go);
-        let made = self.made.load(Ordering::SeqCst);
+        let before = self.made.load(Ordering::SeqCst);
         let make = |_: &u8| {
             let id = self.made.fetch_add(1, Ordering::SeqCst);
             Arc::new(Probe { id, pinned: AtomicBool::new(false) })
@@ -164,11 +167,11 @@ impl Run {
         };
         let placed = self.registry.place(hash(key), &key, make, gone);
         if expected.is_none() && full && !may_go && self.overflow == Overflow::Refuse {
-            assert_eq!(self.made.load(Ordering::SeqCst), made, "nothing is made for a refusal");
+            assert_eq!(self.made.load(Ordering::SeqCst), before, "nothing is made for a refusal");
             assert!(placed.is_err());
             return;
         }
-        let placed = placed.ok().expect("nobody is refused here");
+        let placed = placed.expect("nobody is refused here");
         let id = placed.entry.layer().id;
         assert_eq!(placed.is_spare, expected.is_none() && full && !may_go);
         self.calls
@@ -180,7 +183,7 @@ impl Run {
         if let Some(expected) = expected {
             assert_eq!(id, expected);
         } else {
-            assert_eq!(id, made, "a new one");
+            assert_eq!(id, before, "a new one");
             if full {
                 self.one_has_gone();
             }
@@ -273,7 +276,9 @@ impl Run {
 #[test]
 fn who_was_used_since_the_last_look_gets_a_second_chance() {
     let mut run = small(3);
-    [0, 1, 2].into_iter().for_each(|key| run.touch(key));
+    for key in 0..3 {
+        run.touch(key);
+    }
     run.touch(3);
     assert_eq!(run.keys(), [1, 2, 3], "all were used: the first goes");
     run.touch(1);

@@ -157,7 +157,7 @@ proptest! {
 
 #[test]
 fn a_full_shard_says_when_to_ask_again_and_has_room_then() {
-    let meter = Meter::new(Duration::from_nanos(1_000_000), 2);
+    let meter = Meter::new(Duration::from_millis(1), 2);
     let mut shard = Shard::new(3, RandomState::new());
     let mut insert = |key, now| shard.insert(key, now, |debt| meter.charge(debt, 1));
     for key in 0..3 {

@@ -89,8 +89,8 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
     let skipping = limit().algorithm(Skipping);
     let shed = || LoadShedLayer::builder().observe(observer());
     let ranked = shed().fail_fast(SECOND).signal(|| 0.0).priority(|_: &u32| None::<Priority>);
-    let observed = observer();
-    let make = move |_: &str| BulkheadLayer::builder(9).observe(observed.clone()).build();
+    let told = observer();
+    let make = move |_: &str| BulkheadLayer::builder(9).observe(told.clone()).build();
     let keyed = KeyedLayer::builder_by_ref(|_: &u32| "key", make).idle(SECOND).build();
     let consecutive = breaker().consecutive_failures(5);
     let slow = breaker().slow_calls(SECOND, 0.5);
