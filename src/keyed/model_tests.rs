@@ -9,7 +9,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::keyed::Overflow;
+use crate::keyed::entry::Entry;
 use crate::keyed::registry::{InFlight, Registry, Settings};
+use crate::keyed::site::{Instance, Site};
+use crate::keyed::state::{Answer, Table};
 use crate::observe::Identity;
 
 const MS: Duration = Duration::from_millis(1);
@@ -295,4 +298,33 @@ fn one_that_may_go_is_found_among_sixty_three_that_may_not() {
     run.touch(100);
     assert_eq!(run.keys().last(), Some(&100));
     assert_eq!(run.registry.len(), 64);
+}
+
+fn entry(key: u8) -> Entry<u8, ()> {
+    Entry::new(hash(key), key, ((), Vec::new()), 0)
+}
+
+#[test]
+fn a_key_that_was_used_since_it_was_looked_at_is_not_forgotten() {
+    let mut table = Table::new(1);
+    assert!(matches!(table.find_or_insert(hash(1), &1, &mut Some(entry(1))), Answer::Found(_)));
+    let look = |table: &mut Table<_, _>| table.look_for_room(&mut 1).pop().expect("it is idle");
+    let candidate = look(&mut table);
+    table.find(hash(1), &1).unwrap().ended(None);
+    assert!(table.evict(&candidate).is_none(), "who knows what the call has left behind");
+    assert!(candidate.entry.upgrade().is_some(), "nor do services lose what they built for it");
+    let candidate = look(&mut table);
+    assert!(table.evict(&candidate).is_some());
+    assert_eq!(table.len(), 0);
+}
+
+#[test]
+fn what_two_calls_build_at_a_time_is_one_instance() {
+    let (site, entry) = (Site::new(), Arc::new(entry(1)));
+    for is_spare in [false, true] {
+        let both = ["first", "second"].map(|built| Instance::new(&entry, built));
+        let kept = both.map(|built| site.keep(&entry, is_spare, built).service());
+        assert_eq!(kept, ["first"; 2]);
+        assert_eq!(site.of(&entry, is_spare).unwrap().service(), "first");
+    }
 }

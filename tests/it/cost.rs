@@ -2,6 +2,7 @@
 
 mod attempts;
 mod deadlines;
+mod keys;
 #[cfg(feature = "rate-limit")]
 mod rates;
 #[cfg(feature = "metrics")]

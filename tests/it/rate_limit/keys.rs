@@ -60,6 +60,20 @@ async fn a_waiting_call_gives_its_turn_back_to_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_waiting_call_without_a_place_gives_its_turn_back_to_all_that_have_none() {
+    let builder = RateLimitLayer::builder().per_second(10).burst(1).max_wait(SECOND);
+    let layer = builder.key(key).capacity(1).build();
+    let (mut service, handle) = (layer.layer(Mock::new()), layer.handle());
+    for key in [1, 2] {
+        call(&mut service, Ask::Answer(key)).await.unwrap();
+    }
+    let waiting = call(&mut service, Ask::Answer(3));
+    assert_eq!([1, 2, 3].map(|key| handle.wait(&key)), [100 * MS, 200 * MS, 200 * MS]);
+    drop(waiting);
+    assert_eq!([1, 2, 3].map(|key| handle.wait(&key)), [100 * MS; 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_that_is_idle_is_forgotten() {
     let layer = RateLimitLayer::builder().per_second(10).burst(5).key(key).build();
     let (mut service, handle) = (layer.layer(Mock::new()), layer.handle());
