@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 /// Implemented by the handles of what remembers more than it is told again soon: a
 /// [circuit breaker](crate::circuit_breaker::Handle) that is not closed, a
 /// [bulkhead](crate::bulkhead::Handle) or [adaptive limit](crate::adaptive_limit::Handle) with
-/// calls in flight.
+/// calls in flight, a rate limit whose bucket is not full.
 pub trait Pinned: Send + Sync {
     /// Whether it must be kept. Quick, and without side effects.
     fn is_pinned(&self) -> bool;

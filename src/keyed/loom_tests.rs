@@ -57,9 +57,9 @@ fn loom_keyed_all_calls_of_a_key_have_one_instance() {
         let service = layer.layer(());
         let other = {
             let service = layer.layer(());
-            thread::spawn(move || service.instance(&1).ok().expect("there is room"))
+            thread::spawn(move || service.instance(&1).expect("there is room"))
         };
-        let (mine, _in_flight) = service.instance(&1).ok().expect("there is room");
+        let (mine, _in_flight) = service.instance(&1).expect("there is room");
         let (other, _other_in_flight) = other.join().unwrap();
         assert!(Arc::ptr_eq(&mine.0, &other.0));
         assert_eq!(layer.handle().len(), 1);

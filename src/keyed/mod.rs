@@ -14,9 +14,10 @@
 //! long.
 //!
 //! Never forgotten is a circuit breaker that is not closed, nor a bulkhead or adaptive limit of
-//! which a slot is held, wherever in the instance it is: the layers of this crate report themselves
-//! when the closure builds them. [`Builder::keep_while`] adds to that. Whoever gives each key a
-//! clone of a layer that was built before gives all keys the same instance, which pins none.
+//! which a slot is held, nor a rate limit whose bucket is not full, wherever in the instance it is:
+//! the layers of this crate report themselves when the closure builds them.
+//! [`Builder::keep_while`] adds to that. Whoever gives each key a clone of a layer that was built
+//! before gives all keys the same instance, which pins none.
 //!
 //! Where no key can go, the new one shares an instance with all others in its place
 //! ([`Overflow::Share`]), or is refused with [`Reason::Overloaded`](crate::Reason::Overloaded)

@@ -9,7 +9,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::keyed::Overflow;
+use crate::keyed::entry::Entry;
 use crate::keyed::registry::{InFlight, Registry, Settings};
+use crate::keyed::site::{Instance, Site};
+use crate::keyed::state::{Answer, Table};
 use crate::observe::Identity;
 
 const MS: Duration = Duration::from_millis(1);
@@ -73,11 +76,14 @@ impl Model {
     }
 }
 
+/// A call in flight, with its key and whose it is, unless it is the spare one's.
+type Running = (Option<(u8, usize)>, InFlight<u8, Arc<Probe>>);
+
 struct Run {
     registry: Registry<u8, Arc<Probe>>,
     overflow: Overflow,
     model: Model,
-    calls: Vec<(Option<(u8, usize)>, InFlight<u8, Arc<Probe>>)>,
+    calls: Vec<Running>,
     made: AtomicUsize,
     gone: AtomicUsize,
     spare: Option<usize>,
@@ -154,7 +160,7 @@ impl Run {
         let expected = self.model.of(key).map(|known| known.id);
         let full = self.model.known.len() >= self.model.capacity;
         let may_go = self.model.known.iter().any(Model::may_go);
-        let made = self.made.load(Ordering::SeqCst);
+        let before = self.made.load(Ordering::SeqCst);
         let make = |_: &u8| {
             let id = self.made.fetch_add(1, Ordering::SeqCst);
             Arc::new(Probe { id, pinned: AtomicBool::new(false) })
@@ -164,11 +170,11 @@ impl Run {
         };
         let placed = self.registry.place(hash(key), &key, make, gone);
         if expected.is_none() && full && !may_go && self.overflow == Overflow::Refuse {
-            assert_eq!(self.made.load(Ordering::SeqCst), made, "nothing is made for a refusal");
+            assert_eq!(self.made.load(Ordering::SeqCst), before, "nothing is made for a refusal");
             assert!(placed.is_err());
             return;
         }
-        let placed = placed.ok().expect("nobody is refused here");
+        let placed = placed.expect("nobody is refused here");
         let id = placed.entry.layer().id;
         assert_eq!(placed.is_spare, expected.is_none() && full && !may_go);
         self.calls
@@ -180,7 +186,7 @@ impl Run {
         if let Some(expected) = expected {
             assert_eq!(id, expected);
         } else {
-            assert_eq!(id, made, "a new one");
+            assert_eq!(id, before, "a new one");
             if full {
                 self.one_has_gone();
             }
@@ -273,7 +279,9 @@ impl Run {
 #[test]
 fn who_was_used_since_the_last_look_gets_a_second_chance() {
     let mut run = small(3);
-    [0, 1, 2].into_iter().for_each(|key| run.touch(key));
+    for key in 0..3 {
+        run.touch(key);
+    }
     run.touch(3);
     assert_eq!(run.keys(), [1, 2, 3], "all were used: the first goes");
     run.touch(1);
@@ -290,4 +298,33 @@ fn one_that_may_go_is_found_among_sixty_three_that_may_not() {
     run.touch(100);
     assert_eq!(run.keys().last(), Some(&100));
     assert_eq!(run.registry.len(), 64);
+}
+
+fn entry(key: u8) -> Entry<u8, ()> {
+    Entry::new(hash(key), key, ((), Vec::new()), 0)
+}
+
+#[test]
+fn a_key_that_was_used_since_it_was_looked_at_is_not_forgotten() {
+    let mut table = Table::new(1);
+    assert!(matches!(table.find_or_insert(hash(1), &1, &mut Some(entry(1))), Answer::Found(_)));
+    let look = |table: &mut Table<_, _>| table.look_for_room(&mut 1).pop().expect("it is idle");
+    let candidate = look(&mut table);
+    table.find(hash(1), &1).unwrap().ended(None);
+    assert!(table.evict(&candidate).is_none(), "who knows what the call has left behind");
+    assert!(candidate.entry.upgrade().is_some(), "nor do services lose what they built for it");
+    let candidate = look(&mut table);
+    assert!(table.evict(&candidate).is_some());
+    assert_eq!(table.len(), 0);
+}
+
+#[test]
+fn what_two_calls_build_at_a_time_is_one_instance() {
+    let (site, entry) = (Site::new(), Arc::new(entry(1)));
+    for is_spare in [false, true] {
+        let both = ["first", "second"].map(|built| Instance::new(&entry, built));
+        let kept = both.map(|built| site.keep(&entry, is_spare, built).service());
+        assert_eq!(kept, ["first"; 2]);
+        assert_eq!(site.of(&entry, is_spare).unwrap().service(), "first");
+    }
 }

@@ -25,6 +25,7 @@ impl Charged {
         now: u64,
         act: impl FnOnce(u64) -> Result<u64, Short>,
     ) -> Result<Self, Short> {
+        let now = if cfg!(mutant = "burst-never-capped") { now.min(before) } else { now };
         Ok(Self { before, after: now.saturating_add(act(before.saturating_sub(now))?) })
     }
 

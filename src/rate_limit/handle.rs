@@ -6,6 +6,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::pinned::Pinned;
 use crate::rate_limit::Standing;
 use crate::rate_limit::bucket::Bucket;
 use crate::rate_limit::state::Shared;
@@ -42,6 +43,13 @@ impl Handle {
     #[must_use]
     pub fn standing(&self) -> Standing {
         self.shared.standing(|now| self.bucket.0.debt(now))
+    }
+}
+
+/// While its bucket is not full.
+impl Pinned for Handle {
+    fn is_pinned(&self) -> bool {
+        self.bucket.0.debt(self.shared.nanos(time::now())) > 0
     }
 }
 
@@ -99,6 +107,15 @@ impl<K: Hash + Eq> KeyedHandle<K> {
     #[must_use]
     pub fn keys(&self) -> usize {
         self.table.sweep(self.shared.nanos(time::now()))
+    }
+}
+
+/// While the bucket of any key is not full: for a rate limit by keys inside a
+/// [`keyed`](crate::keyed) layer, in its [`keep_while`](crate::keyed::Builder::keep_while). Looks at
+/// every key until it finds one.
+impl<K: Send + Sync> Pinned for KeyedHandle<K> {
+    fn is_pinned(&self) -> bool {
+        self.table.owes(self.shared.nanos(time::now()))
     }
 }
 

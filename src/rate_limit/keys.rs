@@ -5,23 +5,30 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use crate::pinned::{self, Pinned};
 use crate::rate_limit::Overflow;
 use crate::rate_limit::bucket::{Bucket, Charged};
-use crate::rate_limit::state::Short;
+use crate::rate_limit::state::{Short, nanos};
 use crate::rate_limit::table::Table;
 use crate::sync::stripes::Padded;
+use crate::time::{self, Instant};
 
 /// Where the buckets are: [`Whole`], [`PerKey`] or [`PerBorrowedKey`].
 pub trait Buckets {
     /// What a waiting call keeps of its key, to give back what it has not used.
     type Spot;
 
-    /// With room for so many keys.
+    /// As the layer needs them: with room for so many keys, and with its time.
     #[doc(hidden)]
     #[must_use]
-    fn sized(self, capacity: usize, overflow: Overflow) -> Self
+    fn fitted(self, capacity: usize, overflow: Overflow, epoch: Instant) -> Self
     where
         Self: Sized;
+
+    /// Tells whoever keeps layers of what these remember. Those of keys do not, since keys need be
+    /// neither `Send` nor `'static`: their handle can be asked.
+    #[doc(hidden)]
+    fn announce(self: &Arc<Self>) {}
 
     /// Takes a charge back, if nobody has come after it.
     #[doc(hidden)]
@@ -55,11 +62,13 @@ pub trait FindBucket<Req>: Buckets {
 pub struct Whole {
     // Apart from what is only read: each call writes it.
     bucket: Arc<Padded<Bucket>>,
+    /// Where the bucket's time starts.
+    epoch: Instant,
 }
 
 impl Whole {
     pub(super) fn new() -> Self {
-        Self { bucket: Arc::default() }
+        Self { bucket: Arc::default(), epoch: time::now() }
     }
 
     pub(super) fn bucket(&self) -> &Arc<Padded<Bucket>> {
@@ -70,8 +79,12 @@ impl Whole {
 impl Buckets for Whole {
     type Spot = ();
 
-    fn sized(self, _: usize, _: Overflow) -> Self {
-        self
+    fn fitted(self, _: usize, _: Overflow, epoch: Instant) -> Self {
+        Self { epoch, ..self }
+    }
+
+    fn announce(self: &Arc<Self>) {
+        pinned::announce(self);
     }
 
     fn undo(&self, (): &(), charged: Charged) {
@@ -80,6 +93,13 @@ impl Buckets for Whole {
 
     fn debt(&self, (): &(), now: u64) -> u64 {
         self.bucket.0.debt(now)
+    }
+}
+
+/// A new one would have a full bucket: to forget this one would be to forgive what it owes.
+impl Pinned for Whole {
+    fn is_pinned(&self) -> bool {
+        self.bucket.0.debt(nanos(self.epoch, time::now())) > 0
     }
 }
 
@@ -122,7 +142,7 @@ impl<F, K> PerKey<F, K> {
 impl<F, K: Hash + Eq> Buckets for PerKey<F, K> {
     type Spot = K;
 
-    fn sized(self, capacity: usize, overflow: Overflow) -> Self {
+    fn fitted(self, capacity: usize, overflow: Overflow, _: Instant) -> Self {
         Self { table: Arc::new(Table::new(capacity, overflow)), ..self }
     }
 
@@ -187,7 +207,7 @@ where
 {
     type Spot = Q::Owned;
 
-    fn sized(self, capacity: usize, overflow: Overflow) -> Self {
+    fn fitted(self, capacity: usize, overflow: Overflow, _: Instant) -> Self {
         Self { table: Arc::new(Table::new(capacity, overflow)), ..self }
     }
 

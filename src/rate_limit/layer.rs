@@ -354,9 +354,11 @@ impl<K: Buckets, M, C> Builder<K, M, C> {
         let emitter = self.identity.emitter("rate_limit", name.as_deref());
         let epoch = time::now();
         let shared = Shared { meter, cost, max_wait, shadow, emitter, epoch, rate };
+        let buckets = Arc::new(self.buckets.fitted(capacity, overflow, epoch));
+        buckets.announce();
         Ok(RateLimitLayer {
             shared: Arc::new(shared),
-            buckets: Arc::new(self.buckets.sized(capacity, overflow)),
+            buckets,
             mode: self.mode,
             cost: Arc::new(self.cost),
         })

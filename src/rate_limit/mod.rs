@@ -95,6 +95,10 @@
 //! a little earlier than the whole. What happens to a new key then is [`Overflow`]'s. No key is shown
 //! in `Debug`, events, metrics or refusals.
 //!
+//! Inside a [`keyed`](crate::keyed) layer a rate limit is [pinned](crate::keyed::Pinned) while its
+//! bucket is not full, so that nobody gets a new burst by being forgotten. One by keys is not; its
+//! handle says whether it should be.
+//!
 //! # Events
 //!
 //! `Queued` · `Admitted { waited }` · `Settled` · `Abandoned` · `Rejected` with `RateLimited`,
@@ -108,6 +112,8 @@ mod future;
 mod handle;
 mod keys;
 mod layer;
+#[cfg(all(test, any(buttress_loom, buttress_shuttle)))]
+mod loom_tests;
 #[cfg(test)]
 mod model_tests;
 mod service;

@@ -157,7 +157,7 @@ proptest! {
 
 #[test]
 fn a_full_shard_says_when_to_ask_again_and_has_room_then() {
-    let meter = Meter::new(Duration::from_nanos(1_000_000), 2);
+    let meter = Meter::new(Duration::from_millis(1), 2);
     let mut shard = Shard::new(3, RandomState::new());
     let mut insert = |key, now| shard.insert(key, now, |debt| meter.charge(debt, 1));
     for key in 0..3 {
@@ -195,6 +195,13 @@ fn a_turn_that_somebody_stands_behind_is_not_given_back() {
     assert!(bucket.undo(third));
     assert!(bucket.undo(second), "nobody stands behind it now");
     assert_eq!(bucket.debt(0), 10);
+
+    let mut shard = Shard::new(1, RandomState::new());
+    let [_, second, third] = [(); 3].map(|()| shard.insert((), 0, ahead).unwrap().unwrap());
+    for (leaves, left) in [(second, 30), (third, 20), (second, 10)] {
+        assert_eq!(shard.undo(&(), leaves), Some(()));
+        assert_eq!(shard.debt(&(), 0), Ok(left));
+    }
 }
 
 #[test]

@@ -44,6 +44,11 @@ impl<K> Shard<K> {
     pub(super) fn len(&self) -> usize {
         self.full_at.len()
     }
+
+    /// Whether any bucket is not full.
+    pub(super) fn owes(&self, now: u64) -> bool {
+        self.full_at.values().any(|full_at| *full_at > now)
+    }
 }
 
 impl<K: Hash + Eq> Shard<K> {

@@ -156,6 +156,13 @@ impl StateStore for OnTheSpot {
     }
 }
 
+/// From the one to the other, in nanoseconds.
+#[inline]
+pub(super) fn nanos(epoch: Instant, now: Instant) -> u64 {
+    let since = now.saturating_duration_since(epoch);
+    since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
+}
+
 /// What all services of one layer share, but for the buckets.
 pub(super) struct Shared {
     pub(super) meter: Meter,
@@ -174,8 +181,7 @@ impl Shared {
     /// The buckets' time, in nanoseconds.
     #[inline]
     pub(super) fn nanos(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.epoch);
-        since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
+        nanos(self.epoch, now)
     }
 
     /// What a bucket affords now, whose debt `at` knows.

@@ -38,6 +38,12 @@ impl<K> Table<K> {
     pub(super) fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(&shard.0).len()).sum()
     }
+
+    /// Whether any bucket is not full.
+    pub(super) fn owes(&self, now: u64) -> bool {
+        self.shards.iter().any(|shard| lock(&shard.0).owes(now))
+            || self.overflow.as_ref().is_some_and(|bucket| bucket.debt(now) > 0)
+    }
 }
 
 impl<K: Hash + Eq> Table<K> {

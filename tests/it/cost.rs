@@ -2,6 +2,7 @@
 
 mod attempts;
 mod deadlines;
+mod keys;
 #[cfg(feature = "rate-limit")]
 mod rates;
 #[cfg(feature = "metrics")]
@@ -89,8 +90,8 @@ fn successes(observer: &(impl Observe + Clone + 'static)) -> Vec<(&'static str, 
     let skipping = limit().algorithm(Skipping);
     let shed = || LoadShedLayer::builder().observe(observer());
     let ranked = shed().fail_fast(SECOND).signal(|| 0.0).priority(|_: &u32| None::<Priority>);
-    let observed = observer();
-    let make = move |_: &str| BulkheadLayer::builder(9).observe(observed.clone()).build();
+    let told = observer();
+    let make = move |_: &str| BulkheadLayer::builder(9).observe(told.clone()).build();
     let keyed = KeyedLayer::builder_by_ref(|_: &u32| "key", make).idle(SECOND).build();
     let consecutive = breaker().consecutive_failures(5);
     let slow = breaker().slow_calls(SECOND, 0.5);
@@ -178,8 +179,8 @@ fn a_successful_call_allocates_nothing_with_metrics_and_a_recorder() {
     metrics::with_local_recorder(&recorder, || {
         assert_none(successes(&buttress::observe::MetricsObserver::new()));
     });
-    // Twenty-two layers alone and five in the stack, each call with a counter and a histogram.
-    let calls = u64::from(WARM + 100) * (22 + 5);
+    // Twenty-three layers alone and five in the stack, each call with a counter and a histogram.
+    let calls = u64::from(WARM + 100) * (23 + 5);
     assert_eq!(recorder.counted(), calls, "the recorder saw the calls");
     assert_eq!(recorder.sampled(), calls);
 }

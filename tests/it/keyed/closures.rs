@@ -1,7 +1,7 @@
 //! The user's closures run under no lock, and may panic.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Barrier, mpsc};
+use std::sync::{Arc, Barrier, Mutex, OnceLock, mpsc};
 
 use super::*;
 use crate::support::panics;
@@ -10,7 +10,7 @@ use crate::support::panics;
 fn a_slow_closure_holds_up_nobody_else() {
     let (begun, has_begun) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();
-    let may_go_on = std::sync::Mutex::new(may_go_on);
+    let may_go_on = Mutex::new(may_go_on);
     let layer = builder(move |key: &str| {
         if key == "slow" {
             begun.send(()).unwrap();
@@ -95,7 +95,7 @@ async fn a_key_that_cannot_be_found_panics_in_the_call_and_harms_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn closures_may_use_the_handle() {
-    let slot: Arc<std::sync::OnceLock<Handle<String, CircuitBreakerLayer>>> = Arc::default();
+    let slot: Arc<OnceLock<Handle<String, CircuitBreakerLayer>>> = Arc::default();
     let (in_make, in_keep) = (slot.clone(), slot.clone());
     let layer = builder(move |key: &str| {
         assert!(!in_make.get().unwrap().contains(key));
@@ -108,6 +108,27 @@ async fn closures_may_use_the_handle() {
         assert_eq!(ask(&mut service, key, Ask::Answer(1)).await, Ok(1));
     }
     assert_eq!(slot.get().unwrap().keys(), ["c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_circuit_opens_while_it_is_being_forgotten_is_kept() {
+    let slot: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>> = Arc::default();
+    let asked = slot.clone();
+    let never = move |_: &CircuitBreakerLayer| {
+        asked.get().unwrap()();
+        false
+    };
+    let layer = builder(breaker).capacity(1).keep_while(never).build();
+    let (handle, mut service) = (layer.handle(), layer.layer(mocked().0));
+    ask(&mut service, "a", Ask::Answer(1)).await.unwrap();
+    let failing = Mutex::new(service.clone());
+    let fail = move || {
+        let mut service = failing.lock().unwrap();
+        assert!(poll_once(&mut call(&mut *service, ("a", Ask::Fail(1)))).is_ready());
+    };
+    assert!(slot.set(Box::new(fail)).is_ok());
+    assert_eq!(ask(&mut service, "b", Ask::Answer(2)).await, Ok(2), "by what all others share");
+    assert_eq!((handle.keys(), phase(&handle, "a")), (vec!["a".into()], Some(Phase::Open)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use buttress::adaptive_limit::AdaptiveLimitLayer;
 use buttress::admission::Hold;
+#[cfg(feature = "rate-limit")]
+use buttress::{keyed::Pinned, rate_limit::RateLimitLayer};
 use tower::layer::layer_fn;
 
 use super::*;
@@ -124,6 +126,25 @@ async fn whoever_holds_a_slot_keeps_the_key_though_no_call_is_in_flight() {
         drop(held);
         ask(&mut service, "b", Ask::Answer(1)).await.unwrap();
     }
+}
+
+#[cfg(feature = "rate-limit")]
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_whose_bucket_is_not_full_is_never_forgotten() {
+    let limit = |_: &str| RateLimitLayer::builder().per_second(1).burst(2).build();
+    let layer = builder(limit).capacity(1).idle(MS).overflow(Overflow::Refuse).build();
+    let (handle, mut service) = (layer.handle(), layer.layer(mocked().0));
+    ask(&mut service, "a", Ask::Answer(1)).await.unwrap();
+    tokio::time::advance(SECOND - MS).await;
+    assert_eq!(handle.purge(), 0);
+    let refused = refusal(ask(&mut service, "b", Ask::Answer(1)).await);
+    assert_eq!((refused.reason(), handle.keys()), (Reason::Overloaded, vec!["a".into()]));
+    let limit = handle.get("a").unwrap().handle();
+    assert_eq!((limit.available(), limit.is_pinned()), (1, true));
+    tokio::time::advance(MS).await;
+    assert_eq!((limit.available(), limit.is_pinned()), (2, false), "as a new one");
+    ask(&mut service, "b", Ask::Answer(1)).await.unwrap();
+    assert_eq!(handle.keys(), ["b"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::future::{Ready, ready};
 use std::time::Duration;
 
 use allocation_counter::measure;
+use buttress::keyed::Pinned;
 use buttress::observe::Event;
 use buttress::rate_limit::{Overflow, RateLimitLayer};
 use buttress::{BoxError, Reason, Rejectable};
@@ -56,6 +57,20 @@ async fn a_waiting_call_gives_its_turn_back_to_its_key() {
     assert_eq!([1, 2].map(|key| layer.handle().wait(&key)), [200 * MS, 100 * MS]);
     drop(waiting);
     assert_eq!([1, 2].map(|key| layer.handle().wait(&key)), [100 * MS; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_call_without_a_place_gives_its_turn_back_to_all_that_have_none() {
+    let builder = RateLimitLayer::builder().per_second(10).burst(1).max_wait(SECOND);
+    let layer = builder.key(key).capacity(1).build();
+    let (mut service, handle) = (layer.layer(Mock::new()), layer.handle());
+    for key in [1, 2] {
+        call(&mut service, Ask::Answer(key)).await.unwrap();
+    }
+    let waiting = call(&mut service, Ask::Answer(3));
+    assert_eq!([1, 2, 3].map(|key| handle.wait(&key)), [100 * MS, 200 * MS, 200 * MS]);
+    drop(waiting);
+    assert_eq!([1, 2, 3].map(|key| handle.wait(&key)), [100 * MS; 3]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,6 +126,22 @@ async fn beyond_the_capacity_new_keys_share_one_rate() {
         call(&mut service, Ask::Answer(key)).await.unwrap();
         assert_eq!(handle.available(&key), 1, "the others have been forgotten");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_is_pinned_while_the_bucket_of_any_key_is_not_full() {
+    let layer = RateLimitLayer::builder().per_second(10).burst(2).key(key).capacity(1).build();
+    let (mut service, handle) = (layer.layer(Mock::new()), layer.handle());
+    assert!(!handle.is_pinned());
+    call(&mut service, Ask::Answer(1)).await.unwrap();
+    assert!(handle.is_pinned());
+    for _ in 0..2 {
+        call(&mut service, Ask::Answer(2)).await.unwrap();
+    }
+    advance(100 * MS).await;
+    assert!(handle.is_pinned(), "by what keys without a place share");
+    advance(100 * MS).await;
+    assert!(!handle.is_pinned());
 }
 
 #[tokio::test(start_paused = true)]
