@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
@@ -49,12 +49,11 @@ where
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().call.poll_with(cx, |outcome, permit| {
-            if let Some(permit) = permit {
-                settle(permit, &outcome);
-            }
-            outcome
-        })
+        let (outcome, permit) = ready!(self.project().call.poll_outcome(cx));
+        if let Some(permit) = permit {
+            settle(permit, &outcome);
+        }
+        Poll::Ready(outcome)
     }
 }
 
@@ -68,10 +67,9 @@ where
     type Permit = HeldCall<A, C>;
 
     fn poll_hold(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PollHold<T, E, Self::Permit> {
-        self.project().call.poll_with(cx, |outcome, permit| {
-            let held = permit.map(|permit| HeldCall::take(permit, &outcome));
-            (outcome, held)
-        })
+        let (outcome, permit) = ready!(self.project().call.poll_outcome(cx));
+        let held = permit.map(|permit| HeldCall::take(permit, &outcome));
+        Poll::Ready((outcome, held))
     }
 }
 

@@ -41,21 +41,22 @@ impl<F, A: Admitter> Call<F, A> {
         F: Future<Output = Result<T, E>>,
         E: Rejectable,
     {
-        self.poll_with(cx, |outcome, permit| {
-            if let Some(permit) = permit {
-                permit.settle(classify::of_outcome(&outcome));
-            }
-            outcome
-        })
+        let (outcome, permit) = ready!(self.poll_outcome(cx));
+        if let Some(permit) = permit {
+            permit.settle(classify::of_outcome(&outcome));
+        }
+        Poll::Ready(outcome)
     }
 
-    /// Finishes with the outcome and the permit to settle with it; a refusal has none.
+    /// The outcome, and the permit to settle with it; a refusal has none.
+    ///
+    /// Not handed to a closure: that would be a function of its own, and the outcome passed to and
+    /// fro.
     #[inline(always)]
-    pub(crate) fn poll_with<T, E, R>(
+    pub(crate) fn poll_outcome<T, E>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        finish: impl FnOnce(Result<T, E>, Option<&mut Permit<A>>) -> R,
-    ) -> Poll<R>
+    ) -> Poll<(Result<T, E>, Option<&mut Permit<A>>)>
     where
         F: Future<Output = Result<T, E>>,
         E: From<Rejected>,
@@ -63,11 +64,9 @@ impl<F, A: Admitter> Call<F, A> {
         match self.project() {
             Projected::Running { inner, permit } => {
                 let outcome = ready!(inner.poll(cx));
-                Poll::Ready(finish(outcome, Some(permit)))
+                Poll::Ready((outcome, Some(permit)))
             }
-            Projected::Refused { rejected } => {
-                Poll::Ready(finish(Err(E::from(taken(rejected))), None))
-            }
+            Projected::Refused { rejected } => Poll::Ready((Err(E::from(taken(rejected))), None)),
         }
     }
 }

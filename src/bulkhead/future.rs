@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
@@ -53,9 +53,8 @@ where
     type Permit = HeldSlot;
 
     fn poll_hold(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PollHold<T, E, Self::Permit> {
-        self.project().call.poll_with(cx, |outcome, permit| {
-            (outcome, permit.map(|permit| HeldSlot(permit.take())))
-        })
+        let (outcome, permit) = ready!(self.project().call.poll_outcome(cx));
+        Poll::Ready((outcome, permit.map(|permit| HeldSlot(permit.take()))))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
@@ -43,23 +43,12 @@ where
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().call.poll_with(cx, settled)
+        let (outcome, permit) = ready!(self.project().call.poll_outcome(cx));
+        if let Some(permit) = permit {
+            permit.settle_with(|shared| shared.classifier.classify(outcome.as_ref()));
+        }
+        Poll::Ready(outcome)
     }
-}
-
-/// The outcome, once its call is judged by it. No closure: that would be a function of its own.
-#[inline(always)]
-fn settled<C, T, E>(
-    outcome: Result<T, E>,
-    permit: Option<&mut Permit<Anchor<Shared<C>>>>,
-) -> Result<T, E>
-where
-    C: Classify<T, E>,
-{
-    if let Some(permit) = permit {
-        permit.settle_with(|shared| shared.classifier.classify(outcome.as_ref()));
-    }
-    outcome
 }
 
 impl<F, C, T, E> Hold<T, E> for ResponseFuture<F, C>
@@ -71,9 +60,8 @@ where
     type Permit = HeldCall<C>;
 
     fn poll_hold(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PollHold<T, E, Self::Permit> {
-        self.project().call.poll_with(cx, |outcome, permit| {
-            (outcome, permit.map(|permit| HeldCall(permit.take())))
-        })
+        let (outcome, permit) = ready!(self.project().call.poll_outcome(cx));
+        Poll::Ready((outcome, permit.map(|permit| HeldCall(permit.take()))))
     }
 }
 

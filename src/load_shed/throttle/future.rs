@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
@@ -54,13 +54,12 @@ where
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().call.poll_with(cx, |outcome, permit| {
-            if let Some(permit) = permit {
-                note(&outcome, permit);
-                permit.settle_with(|shared| shared.classifier.classify(outcome.as_ref()));
-            }
-            outcome
-        })
+        let (outcome, permit) = ready!(self.project().call.poll_outcome(cx));
+        if let Some(permit) = permit {
+            note(&outcome, permit);
+            permit.settle_with(|shared| shared.classifier.classify(outcome.as_ref()));
+        }
+        Poll::Ready(outcome)
     }
 }
 
@@ -73,13 +72,12 @@ where
     type Permit = ThrottledCall<C>;
 
     fn poll_hold(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PollHold<T, E, Self::Permit> {
-        self.project().call.poll_with(cx, |outcome, permit| {
-            let held = permit.map(|permit| {
-                note(&outcome, permit);
-                ThrottledCall(permit.take())
-            });
-            (outcome, held)
-        })
+        let (outcome, permit) = ready!(self.project().call.poll_outcome(cx));
+        let held = permit.map(|permit| {
+            note(&outcome, permit);
+            ThrottledCall(permit.take())
+        });
+        Poll::Ready((outcome, held))
     }
 }
 
