@@ -24,11 +24,17 @@ pub(crate) struct Client {
 #[derive(Debug)]
 struct Connection {
     sender: SendRequest<Empty<Bytes>>,
+    path: &'static str,
 }
 
 impl Client {
-    pub(crate) async fn connect(address: SocketAddr, count: usize) -> Result<Self, BoxError> {
-        let connections = try_join_all((0..count).map(|_| Connection::open(address))).await?;
+    pub(crate) async fn connect(
+        address: SocketAddr,
+        path: &'static str,
+        count: usize,
+    ) -> Result<Self, BoxError> {
+        let connections = (0..count).map(|_| Connection::open(address, path));
+        let connections = try_join_all(connections).await?;
         Ok(Self { connections })
     }
 
@@ -72,17 +78,17 @@ impl Client {
 }
 
 impl Connection {
-    async fn open(address: SocketAddr) -> Result<Self, BoxError> {
+    async fn open(address: SocketAddr, path: &'static str) -> Result<Self, BoxError> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        Ok(Self { sender })
+        Ok(Self { sender, path })
     }
 
     async fn ask(&mut self) -> Result<(), BoxError> {
         self.sender.ready().await?;
-        let request = Request::post("/").header("host", "localhost").body(Empty::new())?;
+        let request = Request::post(self.path).header("host", "localhost").body(Empty::new())?;
         let answer = self.sender.send_request(request).await?;
         if !answer.status().is_success() {
             return Err(format!("answer {}", answer.status()).into());

@@ -1,6 +1,8 @@
 //! The servers: one handler, naked and behind everything that a server has.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -21,6 +23,23 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 use tower::layer::util::{Identity, Stack};
 use tower::{BoxError, ServiceBuilder};
+
+/// Where the handler does nothing.
+pub(crate) const NOTHING: &str = "/";
+
+/// Where it computes for about a tenth of a millisecond, as one that reads and writes JSON and
+/// talks to a database does.
+pub(crate) const WORK: &str = "/work";
+
+const ANSWER: &str = r#"{"order":4711,"state":"accepted"}"#;
+
+fn work() {
+    static INPUT: [u8; 3 << 17] = [7; 3 << 17];
+
+    let mut hasher = DefaultHasher::new();
+    black_box(&INPUT).hash(&mut hasher);
+    black_box(hasher.finish());
+}
 
 /// What stands before the handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,8 +98,13 @@ impl Kind {
 
     /// Every layer reports to an observer that has metrics made of it, as in production.
     fn app(self) -> Router {
-        let handler =
-            Router::new().route("/", post(async || r#"{"order":4711,"state":"accepted"}"#));
+        let handler = Router::new().route(NOTHING, post(async || ANSWER)).route(
+            WORK,
+            post(async || {
+                work();
+                ANSWER
+            }),
+        );
         let make = Layers { metrics: MetricsObserver::new(), name: self.name() };
         let stack = ServiceBuilder::new();
         match self {
