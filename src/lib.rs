@@ -29,10 +29,10 @@
 //!
 //! Outside in. Every order compiles, and [`guide::order`] says why this one:
 //!
-//! - Server: observe → deadline → load shed → idempotency → adaptive limit or bulkhead → timeout →
-//!   handler; limits and timeouts in `http::respond` or `grpc::respond`.
-//! - Client: observe → total timeout → retry or hedge → circuit breaker → adaptive limit or bulkhead
-//!   → throttle → attempt timeout → transport.
+//! - Server: observe → deadline → load shed → rate limit (by tenant) → idempotency → adaptive limit
+//!   or bulkhead → timeout → handler; limits and timeouts in `http::respond` or `grpc::respond`.
+//! - Client: observe → total timeout → retry or hedge → circuit breaker ([`keyed`] by host) →
+//!   adaptive limit or bulkhead → throttle → attempt timeout → transport.
 //!
 //! # What all layers have in common
 //!

@@ -20,6 +20,9 @@ pin_project! {
     }
 }
 
+/// An outcome, and the permit to settle with it.
+type Concluded<'a, T, E, A> = Poll<(Result<T, E>, Option<&'a mut Permit<A>>)>;
+
 impl<F, A: Admitter> Call<F, A> {
     #[inline(always)]
     pub(crate) fn refused(rejected: Rejected) -> Self {
@@ -56,7 +59,7 @@ impl<F, A: Admitter> Call<F, A> {
     pub(crate) fn poll_outcome<T, E>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<(Result<T, E>, Option<&mut Permit<A>>)>
+    ) -> Concluded<'_, T, E, A>
     where
         F: Future<Output = Result<T, E>>,
         E: From<Rejected>,
