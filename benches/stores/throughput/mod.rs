@@ -130,8 +130,8 @@ impl Fresh {
         plan: Plan,
     ) -> usize {
         let first = self.run(runtime, raw, at_once, plan.first);
-        let runs = plan.length.as_secs_f64() / first.time.as_secs_f64();
-        plan.first * (runs.ceil() as usize).max(1)
+        let runs = plan.length.as_nanos().div_ceil(first.time.as_nanos());
+        plan.first * usize::try_from(runs).expect("few").max(1)
     }
 
     /// Requests one after the other, in so many tasks.
