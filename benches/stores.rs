@@ -1,6 +1,11 @@
 //! What a request costs the store in memory, against the least that anybody could do: a get that
 //! finds nothing and an insert, in a sharded map. Prints the ratio, and the bytes that a record
 //! takes. With feature `http`, the same for a request through the layer, against its service alone.
+//! With `redis` and `postgres`, what the stores on servers get done, against the same commands raw.
+//!
+//! ```text
+//! cargo bench --bench stores --all-features [-- --test]
+//! ```
 
 #![allow(clippy::disallowed_methods, reason = "what is measured is real time")]
 #![allow(clippy::cast_precision_loss, reason = "counts this small are exact")]
@@ -8,6 +13,9 @@
 #[cfg(feature = "http")]
 #[path = "stores/http.rs"]
 mod http;
+#[cfg(all(feature = "redis", feature = "postgres"))]
+#[path = "stores/throughput/mod.rs"]
+mod throughput;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -231,6 +239,8 @@ fn main() {
     bytes_per_record();
     #[cfg(feature = "http")]
     http::table();
+    #[cfg(all(feature = "redis", feature = "postgres"))]
+    throughput::table();
     benches();
     Criterion::default().configure_from_args().final_summary();
 }

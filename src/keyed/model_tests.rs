@@ -14,6 +14,7 @@ use crate::keyed::registry::{InFlight, Registry, Settings};
 use crate::keyed::site::{Instance, Site};
 use crate::keyed::state::{Answer, Table};
 use crate::observe::Identity;
+use crate::pinned::{self, Pinned};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -30,11 +31,32 @@ enum Op {
     Sweep,
 }
 
-/// The layer of a key.
+/// The layer of a key. Each second one says by itself that it must be kept, and of the others the
+/// user does.
 #[derive(Debug)]
 struct Probe {
     id: usize,
     pinned: AtomicBool,
+}
+
+impl Probe {
+    fn new(id: usize) -> Arc<Self> {
+        let probe = Arc::new(Self { id, pinned: AtomicBool::new(false) });
+        if probe.speaks() {
+            pinned::announce(&probe);
+        }
+        probe
+    }
+
+    fn speaks(&self) -> bool {
+        self.id.is_multiple_of(2)
+    }
+}
+
+impl Pinned for Probe {
+    fn is_pinned(&self) -> bool {
+        self.pinned.load(Ordering::SeqCst)
+    }
 }
 
 /// A key that the model knows.
@@ -98,7 +120,7 @@ impl Run {
         let registry = Registry::new(Settings {
             capacity,
             idle: idle.map(Duration::from_millis),
-            keep: Some(Box::new(|probe: &Arc<Probe>| probe.pinned.load(Ordering::SeqCst))),
+            keep: Some(Box::new(|probe: &Arc<Probe>| !probe.speaks() && probe.is_pinned())),
             overflow,
             shadow: false,
             emitter: Identity::default().emitter("keyed", None),
@@ -161,10 +183,7 @@ impl Run {
         let full = self.model.known.len() >= self.model.capacity;
         let may_go = self.model.known.iter().any(Model::may_go);
         let before = self.made.load(Ordering::SeqCst);
-        let make = |_: &u8| {
-            let id = self.made.fetch_add(1, Ordering::SeqCst);
-            Arc::new(Probe { id, pinned: AtomicBool::new(false) })
-        };
+        let make = |_: &u8| Probe::new(self.made.fetch_add(1, Ordering::SeqCst));
         let gone = |_| {
             self.gone.fetch_add(1, Ordering::SeqCst);
         };
@@ -263,7 +282,7 @@ fn small(capacity: usize) -> Run {
 impl Run {
     /// A call that is over at once.
     fn touch(&mut self, key: u8) {
-        let make = |_: &u8| Arc::new(Probe { id: 0, pinned: AtomicBool::new(false) });
+        let make = |_: &u8| Probe::new(0);
         let placed = self.registry.place(hash(key), &key, make, |_| ()).ok().unwrap();
         drop(self.registry.begin(placed.entry));
     }
