@@ -98,6 +98,8 @@
 //! `WouldReject` in shadow mode · `Transitioned { from, to }`.
 
 mod circuit;
+#[cfg(all(test, not(any(buttress_loom, buttress_shuttle))))]
+mod circuit_tests;
 mod config;
 mod future;
 mod gate;
