@@ -62,7 +62,7 @@ struct Plan {
     first: usize,
 }
 
-const MEASURED: Plan = Plan { pairs: 15, length: Duration::from_millis(200), first: 1000 };
+const MEASURED: Plan = Plan { pairs: 31, length: Duration::from_millis(80), first: 200 };
 
 /// A few requests: that they run, not how fast.
 const TRIED: Plan = Plan { pairs: 1, length: Duration::ZERO, first: 32 };
