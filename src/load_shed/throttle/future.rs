@@ -7,35 +7,37 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::admission::{Call, Hold, Permit, PollHold};
+use crate::admission::{Call, Hold, PollHold};
 use crate::classify::Classify;
 use crate::error::Rejectable;
-
-use crate::load_shed::throttle::shared::{Shared, ThrottledCall};
+use crate::load_shed::throttle::shared::{Shared, ThrottlePermit, ThrottledCall};
 use crate::rejected::{Reason, Rejected};
+use crate::sync::anchors::Anchor;
 
 pin_project! {
     /// The response future of a [`Throttle`](super::Throttle): 40 bytes at most on top of the inner
     /// future.
     pub struct ThrottleFuture<F, C> {
         #[pin]
-        call: Call<F, Shared<C>>,
+        call: Call<F, Anchor<Shared<C>>>,
     }
 }
 
 impl<F, C> ThrottleFuture<F, C> {
+    #[inline(always)]
     pub(super) fn refused(rejected: Rejected) -> Self {
         Self { call: Call::refused(rejected) }
     }
 
-    pub(super) fn running(inner: F, permit: Permit<Shared<C>>) -> Self {
+    #[inline(always)]
+    pub(super) fn running(inner: F, permit: ThrottlePermit<C>) -> Self {
         Self { call: Call::running(inner, permit) }
     }
 }
 
 /// Notes a timeout, which no class tells from other transient failures.
 #[inline(always)]
-fn note<T, E: Rejectable, C>(outcome: &Result<T, E>, permit: &mut Permit<Shared<C>>) {
+fn note<T, E: Rejectable, C>(outcome: &Result<T, E>, permit: &mut ThrottlePermit<C>) {
     let Err(error) = outcome else { return };
     if error.rejected().is_some_and(|rejected| rejected.reason() == Reason::TimedOut)
         && let Some((_, ticket)) = permit.held_mut()

@@ -13,6 +13,7 @@ use crate::load_shed::throttle::state::Machine;
 use crate::load_shed::{Throttle, ThrottleConfig, ThrottleHandle};
 use crate::observe::{Identity, identity_setters};
 use crate::rng::Rng;
+use crate::sync::anchors::Anchors;
 use crate::time;
 
 /// For clients: calls a service less while it asks for less, so that it need not spend what is left
@@ -84,7 +85,7 @@ use crate::time;
 /// [Google SRE book]: https://sre.google/sre-book/handling-overload/
 /// [`floor`]: ThrottleBuilder::floor
 pub struct ThrottleLayer<C = DefaultClassifier> {
-    shared: Arc<Shared<C>>,
+    shared: Arc<Anchors<Shared<C>>>,
 }
 
 impl ThrottleLayer {
@@ -238,8 +239,9 @@ impl<C> ThrottleBuilder<C> {
         self.config.check()?;
         let ThrottleConfig { multiplier, window, floor, shadow, name } = self.config;
         let emitter = self.identity.emitter("throttle", name.as_deref());
-        let machine = Machine::new(multiplier, window, floor, time::now());
-        let control = Arc::new(Control::new(machine, Rng::new(self.seed), emitter, shadow));
-        Ok(ThrottleLayer { shared: Arc::new(Shared { control, classifier: self.classifier }) })
+        let machine = Machine::new(multiplier, window, floor, Rng::new(self.seed), time::now());
+        let control = Arc::new(Control::new(machine, emitter, shadow));
+        let shared = Anchors::new(Shared { control, classifier: self.classifier });
+        Ok(ThrottleLayer { shared: Arc::new(shared) })
     }
 }

@@ -4,26 +4,35 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::load_shed::throttle::state::{Counts, Machine};
+use crate::load_shed::throttle::state::{Arrival, Counts, Machine};
+use crate::rng::Rng;
 use crate::sync::schedules::{explore, thread};
-use crate::time;
+use crate::time::{self, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
+
+fn machine(multiplier: f64, start: Instant) -> Arc<Machine> {
+    Arc::new(Machine::new(multiplier, 2 * SECOND, 0.0, Rng::new(Some(0)), start))
+}
+
+fn arrive(machine: &Machine, now: Instant, draw: f64) -> Arrival {
+    machine.arrive(&mut machine.first(), now, |_| draw)
+}
 
 #[test]
 fn loom_throttle_whoever_comes_after_the_last_lowering_knows_of_it() {
     explore(2, || {
         let start = time::now();
-        let machine = Arc::new(Machine::new(1.0, 2 * SECOND, 0.0, start));
-        let first = machine.arrive(start, || unreachable!("nothing has been lowered"));
+        let machine = machine(1.0, start);
+        let first = arrive(&machine, start, 1.0);
         let lowering = {
             let machine = machine.clone();
             thread::spawn(move || machine.lower(first.slice))
         };
         // Finds it calm or not, and says so.
-        machine.arrive(start, || 1.0);
+        arrive(&machine, start, 1.0);
         lowering.join().unwrap();
-        assert!(machine.arrive(start, || 0.0).refused);
+        assert!(arrive(&machine, start, 0.0).refused);
     });
 }
 
@@ -31,11 +40,11 @@ fn loom_throttle_whoever_comes_after_the_last_lowering_knows_of_it() {
 fn loom_throttle_counts_add_up_while_a_slice_ends() {
     explore(2, || {
         let start = time::now();
-        let machine = Arc::new(Machine::new(2.0, 2 * SECOND, 0.0, start));
-        machine.arrive(start, || 1.0);
+        let machine = machine(2.0, start);
+        arrive(&machine, start, 1.0);
         let others = [start + SECOND, start + 2 * SECOND].map(|now| {
             let machine = machine.clone();
-            thread::spawn(move || machine.arrive(now, || 1.0))
+            thread::spawn(move || arrive(&machine, now, 1.0))
         });
         for other in others {
             other.join().unwrap();

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use crate::load_shed::throttle::state::{Counts, Machine};
 use crate::load_shed::throttle::tally::SLICES;
+use crate::rng::Rng;
 use crate::time::{self, Instant};
 
 const WIDTH: Duration = Duration::from_millis(100);
@@ -79,8 +80,10 @@ fn run(multiplier: f64, per_second: u32, ops: Vec<Op>) {
         multiplier,
         WIDTH * u32::try_from(SLICES).unwrap(),
         f64::from(per_second),
+        Rng::new(Some(0)),
         start,
     );
+    let mut slice = machine.first();
     let second = Duration::from_secs(1);
     let mut naive = Naive {
         multiplier,
@@ -100,7 +103,7 @@ fn run(multiplier: f64, per_second: u32, ops: Vec<Op>) {
             Op::Calls(calls, draw) => {
                 for _ in 0..calls {
                     let refused = naive.refuses(draw);
-                    let arrival = machine.arrive(naive.now, || draw);
+                    let arrival = machine.arrive(&mut slice, naive.now, |_| draw);
                     assert_eq!(arrival.refused, refused, "{:?}", naive.counts());
                     naive.history.push((naive.now, !refused));
                     if !refused {

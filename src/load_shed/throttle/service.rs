@@ -10,17 +10,22 @@ use crate::classify::{Classify, DefaultClassifier};
 use crate::error::Rejectable;
 use crate::load_shed::ThrottleFuture;
 use crate::load_shed::throttle::shared::Shared;
+use crate::load_shed::throttle::state::Slice;
+use crate::sync::anchors::Anchors;
 
 /// Calls the inner service less while it asks for less. Made by
 /// [`ThrottleLayer`](super::ThrottleLayer).
 pub struct Throttle<S, C = DefaultClassifier> {
     inner: S,
-    shared: Arc<Shared<C>>,
+    shared: Arc<Anchors<Shared<C>>>,
+    /// Of the last call.
+    slice: Slice,
 }
 
 impl<S, C> Throttle<S, C> {
-    pub(super) fn new(inner: S, shared: Arc<Shared<C>>) -> Self {
-        Self { inner, shared }
+    pub(super) fn new(inner: S, shared: Arc<Anchors<Shared<C>>>) -> Self {
+        let slice = shared.control.machine.first();
+        Self { inner, shared, slice }
     }
 }
 
@@ -41,7 +46,7 @@ where
 
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
-        match Shared::admit(&self.shared) {
+        match Shared::admit(&self.shared, &mut self.slice) {
             // The permit exists before the inner service is called: a panic in there abandons it.
             Ok(permit) => ThrottleFuture::running(self.inner.call(request), permit),
             Err(rejected) => ThrottleFuture::refused(rejected),
@@ -51,7 +56,7 @@ where
 
 impl<S: Clone, C> Clone for Throttle<S, C> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), self.shared.clone())
+        Self { inner: self.inner.clone(), shared: self.shared.clone(), slice: self.slice }
     }
 }
 

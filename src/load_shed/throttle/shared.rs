@@ -6,24 +6,23 @@ use std::time::Duration;
 
 use crate::admission::{Admitter, Permit, Settle};
 use crate::classify::Class;
-use crate::load_shed::throttle::state::Machine;
+use crate::load_shed::throttle::state::{Machine, Slice};
 use crate::observe::{Emitter, EventKind, Stage};
 use crate::rejected::{Reason, Rejected};
 use crate::rng::Rng;
-use crate::sync::{Mutex, lock};
+use crate::sync::anchors::{Anchor, Anchors};
 use crate::time::{self, Instant};
 
-/// The machine, its source of chance, and whom it tells.
+/// The machine, and whom it tells.
 pub(super) struct Control {
     pub(super) machine: Machine,
-    rng: Mutex<Rng>,
     emitter: Emitter,
     shadow: bool,
 }
 
 impl Control {
-    pub(super) fn new(machine: Machine, rng: Rng, emitter: Emitter, shadow: bool) -> Self {
-        Self { machine, rng: Mutex::new(rng), emitter, shadow }
+    pub(super) fn new(machine: Machine, emitter: Emitter, shadow: bool) -> Self {
+        Self { machine, emitter, shadow }
     }
 }
 
@@ -46,16 +45,19 @@ pub(super) struct Shared<C> {
 
 impl<C> Shared<C> {
     /// Lets a call through, or refuses it, and tells the observers.
-    #[inline]
-    pub(super) fn admit(shared: &Arc<Self>) -> Result<Permit<Self>, Rejected> {
-        let Control { machine, rng, emitter, shadow } = &*shared.control;
+    #[inline(always)]
+    pub(super) fn admit(
+        shared: &Anchors<Self>,
+        seen: &mut Slice,
+    ) -> Result<ThrottlePermit<C>, Rejected> {
+        let Control { machine, emitter, shadow } = &*shared.control;
         // One clock read for each call: the date of the request, and its start for the observers.
         let now = time::now();
-        let arrival = machine.arrive(now, || lock(rng).fraction());
-        if arrival.refused && !shadow {
-            return Err(emitter.refuse(Stage::Arriving, Reason::Overloaded));
-        }
+        let arrival = machine.arrive(seen, now, Rng::fraction);
         if arrival.refused {
+            if !shadow {
+                return Err(emitter.refuse(Stage::Arriving, Reason::Overloaded));
+            }
             emitter.emit(Stage::Arriving, EventKind::WouldReject(Reason::Overloaded));
         }
         let ticket = Ticket {
@@ -65,11 +67,14 @@ impl<C> Shared<C> {
             is_open: !arrival.refused,
             timed_out: false,
         };
-        let permit = Permit::new(shared.clone(), ticket);
+        let permit = Permit::new(shared.mine().clone(), ticket);
         emitter.emit(Stage::Arriving, EventKind::Admitted { waited: Duration::ZERO });
         Ok(permit)
     }
 }
+
+/// A call owns the state through the anchor of its thread.
+pub(super) type ThrottlePermit<C> = Permit<Anchor<Shared<C>>>;
 
 /// A call on its way.
 #[derive(Debug)]
@@ -87,7 +92,7 @@ pub(super) struct Ticket {
 impl<C> Admitter for Shared<C> {
     type Ticket = Ticket;
 
-    #[inline]
+    #[inline(always)]
     fn settle(&self, ticket: Ticket, class: Class) {
         let accepted = match class {
             Class::Overload { .. } => false,
@@ -109,7 +114,7 @@ impl<C> Admitter for Shared<C> {
 
 /// A call whose verdict is still open after the response future is ready. Dropped unsettled, it is
 /// an abandoned call.
-pub struct ThrottledCall<C>(pub(super) Permit<Shared<C>>);
+pub struct ThrottledCall<C>(pub(super) ThrottlePermit<C>);
 
 impl<C> Settle for ThrottledCall<C> {
     type Classifier = C;
