@@ -9,6 +9,7 @@ use crate::admission::{self, Limiter, Permit, QueueLimit, Shares, Slots};
 use crate::classify::Class;
 use crate::observe::Identity;
 use crate::rejected::Reason;
+use crate::sync::anchors::{Anchor, Anchors};
 use crate::sync::schedules::{explore, thread};
 use crate::time;
 
@@ -44,7 +45,7 @@ impl Algorithm for Swing {
     }
 }
 
-type Limit = Shared<Swing, ()>;
+type Limit = Anchors<Shared<Swing, ()>>;
 
 fn limit(limit: usize, skip: u32) -> Arc<Limit> {
     let queue = QueueLimit::default();
@@ -54,10 +55,10 @@ fn limit(limit: usize, skip: u32) -> Arc<Limit> {
     let limiter = Limiter { slots, emitter, max_wait: None, shadow: false, full };
     let range = Range { min: 1, max: 9, initial: None };
     let machine = Machine::new(Swing { limit, skip, ..Swing::default() }, range);
-    Arc::new(Shared::new(Arc::new(Core::new(limiter, range)), machine, ()))
+    Arc::new(Anchors::new(Shared::new(Arc::new(Core::new(limiter, range)), machine, ())))
 }
 
-fn enter(limit: &Arc<Limit>) -> Option<Permit<Limit>> {
+fn enter(limit: &Arc<Limit>) -> Option<Permit<Anchor<Shared<Swing, ()>>>> {
     admission::try_enter(limit, 0).ok()
 }
 
