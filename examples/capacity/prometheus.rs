@@ -110,7 +110,9 @@ fn quoted(chars: &mut Peekable<Chars<'_>>) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn of(page: &str) -> Vec<(String, Vec<(String, String)>, f64)> {
+    type Labels = Vec<(String, String)>;
+
+    fn of(page: &str) -> Vec<(String, Labels, f64)> {
         let samples = parse(page).unwrap().into_iter();
         samples.map(|s| (s.metric, s.labels.into_iter().collect(), s.value)).collect()
     }
