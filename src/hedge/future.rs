@@ -14,6 +14,7 @@ use crate::error::{Rejectable, may_be_seen, seen_before};
 use crate::hedge::second::{Place, Second};
 use crate::hedge::shared::{Shared, Ticket};
 use crate::policy::Policy;
+use crate::sync::anchors::Anchor;
 
 pin_project! {
     /// The response future of a [`Hedge`](super::Hedge). Both attempts are in it, without a box: it
@@ -27,7 +28,7 @@ pin_project! {
         first: First<S::Future, Outcome<S, Req>>,
         #[pin]
         second: Second<S, S::Future, Req>,
-        permit: Permit<Shared<P>>,
+        permit: Permit<Anchor<Shared<P>>>,
     }
 }
 
@@ -51,7 +52,7 @@ where
     pub(super) fn new(
         first: S::Future,
         second: Second<S, S::Future, Req>,
-        permit: Permit<Shared<P>>,
+        permit: Permit<Anchor<Shared<P>>>,
     ) -> Self {
         Self { first: First::InFlight { inner: first }, second, permit }
     }
@@ -115,7 +116,7 @@ where
     fn poll<P>(
         mut self,
         failed: Option<Answer<S, Req>>,
-        permit: &mut Permit<Shared<P>>,
+        permit: &mut Permit<Anchor<Shared<P>>>,
         cx: &mut Context<'_>,
     ) -> Poll<Outcome<S, Req>>
     where

@@ -13,10 +13,11 @@ use crate::hedge::shared::Shared;
 use crate::hedge::{Config, Delay, Handle, Hedge};
 use crate::observe::{Identity, identity_setters};
 use crate::policy::Classified;
+use crate::sync::anchors::Anchors;
 
 /// Sends a second attempt when the first takes long. See the [module](super) for what it does.
 pub struct HedgeLayer<P> {
-    shared: Arc<Shared<P>>,
+    shared: Arc<Anchors<Shared<P>>>,
 }
 
 impl<P> HedgeLayer<P> {
@@ -145,7 +146,7 @@ impl<P> Builder<P> {
         let pace = Pace::new(self.config.delay, self.config.window);
         let emitter = self.identity.emitter("hedge", self.config.name.as_deref());
         let shared = Shared { policy: self.policy, emitter, budget, pace: Arc::new(pace) };
-        Ok(HedgeLayer { shared: Arc::new(shared) })
+        Ok(HedgeLayer { shared: Arc::new(Anchors::new(shared)) })
     }
 }
 

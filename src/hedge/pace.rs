@@ -24,7 +24,7 @@ impl Pace {
     }
 
     /// Whether there may be second attempts at all: not before the warm-up.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_warm(&self) -> bool {
         match self {
             Self::Fixed(_) => true,
@@ -41,7 +41,7 @@ impl Pace {
     }
 
     /// Whether latencies are of use.
-    #[inline]
+    #[inline(always)]
     pub(super) fn measures(&self) -> bool {
         matches!(self, Self::Measured(_))
     }
@@ -54,7 +54,7 @@ impl Pace {
     }
 
     /// As [`record`](Self::record), of one that did not wait at all.
-    #[inline]
+    #[inline(always)]
     pub(super) fn record_zero(&self) {
         if let Self::Measured(measured) = self {
             measured.record_zero();
@@ -111,7 +111,7 @@ impl Measured {
         self.change(|histogram| histogram.record(now, latency));
     }
 
-    #[inline]
+    #[inline(always)]
     fn record_zero(&self) {
         let zeros = self.zeros.fetch_add(1, Ordering::Relaxed) + 1;
         if zeros >= self.left.load(Ordering::Relaxed) {

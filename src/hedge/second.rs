@@ -49,7 +49,7 @@ pub(super) enum Place {
 }
 
 impl<S, F, Req> Second<S, F, Req> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn keep(kept: Option<(S, Req)>, deadline: Option<Deadline>) -> Self {
         match kept {
             None => Self::None,
@@ -57,7 +57,7 @@ impl<S, F, Req> Second<S, F, Req> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn place(&self) -> Place {
         match self {
             Self::None | Self::Seen => Place::None,

@@ -11,15 +11,16 @@ use crate::hedge::ResponseFuture;
 use crate::hedge::second::Second;
 use crate::hedge::shared::Shared;
 use crate::policy::Policy;
+use crate::sync::anchors::Anchors;
 
 /// Sends a second attempt beside a slow first one.
 pub struct Hedge<S, P> {
     inner: S,
-    shared: Arc<Shared<P>>,
+    shared: Arc<Anchors<Shared<P>>>,
 }
 
 impl<S, P> Hedge<S, P> {
-    pub(super) fn new(inner: S, shared: Arc<Shared<P>>) -> Self {
+    pub(super) fn new(inner: S, shared: Arc<Anchors<Shared<P>>>) -> Self {
         Self { inner, shared }
     }
 }

@@ -12,6 +12,7 @@ use crate::error::Rejectable;
 use crate::hedge::pace::Pace;
 use crate::observe::{Emitter, EventKind, Stage, Withheld};
 use crate::policy::{Attempt, Hint, Policy};
+use crate::sync::anchors::{Anchor, Anchors};
 use crate::time::{self, Instant};
 
 pub(super) struct Shared<P> {
@@ -38,12 +39,12 @@ impl Ticket {
 }
 
 impl<P> Shared<P> {
-    #[inline]
-    pub(super) fn admit(shared: &Arc<Self>) -> Permit<Self> {
+    #[inline(always)]
+    pub(super) fn admit(shared: &Anchors<Self>) -> Permit<Anchor<Self>> {
         let observed = shared.emitter.is_on();
         shared.budget.enter();
         let ticket = Ticket { admitted: observed.then(time::now), began: None };
-        let permit = Permit::new(shared.clone(), ticket);
+        let permit = Permit::new(shared.mine().clone(), ticket);
         if observed {
             shared.emitter.emit(Stage::Arriving, EventKind::Admitted { waited: Duration::ZERO });
         }
@@ -52,7 +53,7 @@ impl<P> Shared<P> {
 
     /// What to keep of a request for a second attempt; nothing, if there cannot be one. Tells the
     /// request that it is the first.
-    #[inline]
+    #[inline(always)]
     pub(super) fn keep<Req, T, E>(&self, request: &mut Req) -> Option<Req>
     where
         P: Policy<Req, T, E>,
@@ -66,7 +67,7 @@ impl<P> Shared<P> {
     }
 
     /// Takes note of the end of an attempt.
-    #[inline]
+    #[inline(always)]
     pub(super) fn judge<Req, T, E>(&self, outcome: Result<&T, &E>) -> Class
     where
         E: Rejectable,
@@ -164,7 +165,7 @@ impl<P> Shared<P> {
     }
 
     /// As [`record`](Self::record), of an attempt that was ready when first polled.
-    #[inline]
+    #[inline(always)]
     fn record_zero(&self, class: Class) {
         if counts(class) {
             self.pace.record_zero();
@@ -180,7 +181,7 @@ fn counts(class: Class) -> bool {
 impl<P> Admitter for Shared<P> {
     type Ticket = Ticket;
 
-    #[inline]
+    #[inline(always)]
     fn settle(&self, ticket: Ticket, class: Class) {
         if ticket.admitted.is_some() || ticket.began.is_some() {
             return self.end(&ticket, class, true);

@@ -10,18 +10,20 @@ use pin_project_lite::pin_project;
 use crate::admission::Permit;
 use crate::classify::Classify;
 use crate::observe::service::Shared;
+use crate::sync::anchors::Anchor;
 
 pin_project! {
     /// The response future of [`Observed`](super::Observed).
     pub struct ResponseFuture<F, C> {
         #[pin]
         inner: F,
-        permit: Permit<Shared<C>>,
+        permit: Permit<Anchor<Shared<C>>>,
     }
 }
 
 impl<F, C> ResponseFuture<F, C> {
-    pub(super) fn new(inner: F, permit: Permit<Shared<C>>) -> Self {
+    #[inline(always)]
+    pub(super) fn new(inner: F, permit: Permit<Anchor<Shared<C>>>) -> Self {
         Self { inner, permit }
     }
 }
@@ -37,8 +39,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let outcome = ready!(this.inner.poll(cx));
-        let judge = |shared: &Shared<C>| shared.classifier.classify(outcome.as_ref());
-        this.permit.settle_with(judge);
+        this.permit.settle_with(|shared| shared.classifier.classify(outcome.as_ref()));
         Poll::Ready(outcome)
     }
 }

@@ -7,11 +7,12 @@ use tower_layer::Layer;
 use crate::classify::DefaultClassifier;
 use crate::observe::service::Shared;
 use crate::observe::{Identity, Observe, Observed, identity_setters};
+use crate::sync::anchors::Anchors;
 
 /// Reports the calls of a service.
 #[derive(Debug)]
 pub struct ObserveLayer<C = DefaultClassifier> {
-    shared: Arc<Shared<C>>,
+    shared: Arc<Anchors<Shared<C>>>,
 }
 
 impl ObserveLayer {
@@ -63,6 +64,7 @@ impl<C> Builder<C> {
     /// The layer.
     pub fn build(self) -> ObserveLayer<C> {
         let emitter = self.identity.emitter("observe", None);
-        ObserveLayer { shared: Arc::new(Shared { emitter, classifier: self.classifier }) }
+        let shared = Anchors::new(Shared { emitter, classifier: self.classifier });
+        ObserveLayer { shared: Arc::new(shared) }
     }
 }

@@ -10,16 +10,17 @@ use tower_service::Service;
 use crate::admission::{Admitter, Permit};
 use crate::classify::{Class, Classify, DefaultClassifier};
 use crate::observe::{Emitter, EventKind, ResponseFuture, Stage};
+use crate::sync::anchors::Anchors;
 use crate::time::{self, Instant};
 
 /// Reports the calls of the inner service. Made by [`ObserveLayer`](super::ObserveLayer).
 pub struct Observed<S, C = DefaultClassifier> {
     inner: S,
-    shared: Arc<Shared<C>>,
+    shared: Arc<Anchors<Shared<C>>>,
 }
 
 impl<S, C> Observed<S, C> {
-    pub(super) fn new(inner: S, shared: Arc<Shared<C>>) -> Self {
+    pub(super) fn new(inner: S, shared: Arc<Anchors<Shared<C>>>) -> Self {
         Self { inner, shared }
     }
 }
@@ -41,7 +42,7 @@ where
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         self.shared.emitter.emit(Stage::Arriving, EventKind::Admitted { waited: Duration::ZERO });
-        let permit = Permit::new(self.shared.clone(), time::now());
+        let permit = Permit::new(self.shared.mine().clone(), time::now());
         ResponseFuture::new(self.inner.call(request), permit)
     }
 }
@@ -68,6 +69,7 @@ pub(super) struct Shared<C> {
 impl<C> Admitter for Shared<C> {
     type Ticket = Instant;
 
+    #[inline(always)]
     fn settle(&self, since: Instant, class: Class) {
         self.emitter.settled(since, class);
     }

@@ -19,7 +19,7 @@ pub struct Charged {
 
 impl Charged {
     /// Charges a bucket that is full at `before`. `act` is handed its debt, and says what it owes then.
-    #[inline]
+    #[inline(always)]
     pub(super) fn at(
         before: u64,
         now: u64,
@@ -38,7 +38,7 @@ impl Charged {
 
 impl Bucket {
     /// Charges the bucket as [`Charged::at`], where `act` may run several times.
-    #[inline]
+    #[inline(always)]
     pub(super) fn charge(
         &self,
         now: u64,

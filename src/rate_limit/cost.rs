@@ -15,7 +15,7 @@ pub trait FindCost<Req> {
 pub struct Fixed;
 
 impl<Req> FindCost<Req> for Fixed {
-    #[inline]
+    #[inline(always)]
     fn find_cost(&self, _: &Req) -> Option<u32> {
         None
     }
@@ -25,7 +25,7 @@ impl<Req, F> FindCost<Req> for F
 where
     F: Fn(&Req) -> u32,
 {
-    #[inline]
+    #[inline(always)]
     fn find_cost(&self, request: &Req) -> Option<u32> {
         Some(self(request))
     }

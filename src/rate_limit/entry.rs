@@ -20,7 +20,7 @@ pub(super) enum Entry<K: Buckets> {
 }
 
 /// A permit, or a refusal.
-#[inline]
+#[inline(always)]
 pub(super) fn try_enter<Req, K, C>(
     shared: &Arc<Shared>,
     buckets: &K,
@@ -41,7 +41,7 @@ where
 }
 
 /// A permit, a turn, or a refusal. The deadline is looked for only on the slow path.
-#[inline]
+#[inline(always)]
 pub(super) fn enter_or_wait<Req, K, C>(
     shared: &Arc<Shared>,
     buckets: &Arc<K>,
@@ -106,15 +106,17 @@ fn wait<Req, K: FindBucket<Req>>(
     Entry::Waiting(turn)
 }
 
-#[cold]
+#[inline(always)]
 fn refuse_unless_in_shadow(
     shared: &Arc<Shared>,
     now: Instant,
     short: Short,
 ) -> Result<Permit<Shared>, Rejected> {
-    if !shared.shadow {
-        return Err(shared.refuse(short));
-    }
+    if shared.shadow { Ok(admit_in_shadow(shared, now)) } else { Err(shared.refuse(short)) }
+}
+
+#[cold]
+fn admit_in_shadow(shared: &Arc<Shared>, now: Instant) -> Permit<Shared> {
     shared.emitter.emit(Stage::Arriving, EventKind::WouldReject(Reason::RateLimited));
-    Ok(Shared::admit(shared, Stage::Arriving, now, Duration::ZERO))
+    Shared::admit(shared, Stage::Arriving, now, Duration::ZERO)
 }

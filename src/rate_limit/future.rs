@@ -22,12 +22,12 @@ pin_project! {
 }
 
 impl<F> ResponseFuture<F> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn refused(rejected: Rejected) -> Self {
         Self { call: Call::refused(rejected) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn running(inner: F, permit: Permit<Shared>) -> Self {
         Self { call: Call::running(inner, permit) }
     }
@@ -40,7 +40,7 @@ where
 {
     type Output = Result<T, E>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.project().call.poll_settled(cx)
     }

@@ -104,7 +104,7 @@ impl Pinned for Whole {
 }
 
 impl<Req> FindBucket<Req> for Whole {
-    #[inline]
+    #[inline(always)]
     fn charge(
         &self,
         _: &Req,
@@ -160,6 +160,7 @@ where
     F: Fn(&Req) -> K,
     K: Hash + Eq,
 {
+    #[inline(always)]
     fn charge(
         &self,
         request: &Req,
@@ -225,6 +226,7 @@ where
     F: Fn(&Req) -> &Q,
     Q: ToOwned<Owned: Hash + Eq> + Hash + Eq + ?Sized,
 {
+    #[inline(always)]
     fn charge(
         &self,
         request: &Req,

@@ -110,6 +110,7 @@ mod cost;
 mod entry;
 mod future;
 mod handle;
+mod hashes;
 mod keys;
 mod layer;
 #[cfg(all(test, any(buttress_loom, buttress_shuttle)))]

@@ -1,7 +1,7 @@
 //! The meter, the bucket and the shard against a naive bucket of tokens.
 
 use std::collections::HashMap;
-use std::hash::RandomState;
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -123,14 +123,16 @@ proptest! {
     ) {
         let (interval, burst) = (50, 4);
         let meter = Meter::new(Duration::from_nanos(interval), burst);
-        let mut shard = Shard::new(capacity, RandomState::new());
+        let random = RandomState::new();
+        let mut shard = Shard::new(capacity, random.clone());
         let mut models = HashMap::new();
         let mut now = 0;
         for op in ops {
             now += op.pass;
             let mut full = None;
             let (got, charged) = charge(&meter, op, |act| {
-                if let Some(charged) = shard.charge(&op.key, now, &mut *act) {
+                let hash = random.hash_one(op.key);
+                if let Some(charged) = shard.charge(&op.key, hash, now, &mut *act) {
                     return charged;
                 }
                 shard.insert(op.key, now, act).unwrap_or_else(|found| {

@@ -45,12 +45,12 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         match entry::try_enter(&self.shared, &*self.buckets, &*self.cost, &request) {
             Ok(permit) => ResponseFuture::running(self.inner.call(request), permit),
@@ -71,12 +71,12 @@ where
     type Error = S::Error;
     type Future = WaitingFuture<S, S::Future, Req, K>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         let deadline = || self.mode.deadline().find_deadline(&request);
         match entry::enter_or_wait(&self.shared, &self.buckets, &*self.cost, &request, deadline) {

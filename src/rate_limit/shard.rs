@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, RandomState};
 
 use crate::rate_limit::bucket::Charged;
+use crate::rate_limit::hashes::Hashes;
 use crate::rate_limit::state::Short;
 
 /// Fewer keys than this are not worth forgetting.
@@ -18,7 +19,7 @@ const REST: u64 = 1_000;
 /// as good as none, so it may go: it is swept out when the shard would have to grow, and so at a cost
 /// that does not depend on how many keys there are.
 pub(super) struct Shard<K> {
-    full_at: HashMap<K, u64, RandomState>,
+    full_at: HashMap<K, u64, Hashes>,
     capacity: usize,
     /// So many keys at most until the next sweep.
     room: usize,
@@ -36,7 +37,7 @@ pub(super) struct Full {
 
 impl<K> Shard<K> {
     pub(super) fn new(capacity: usize, hasher: RandomState) -> Self {
-        let full_at = HashMap::with_hasher(hasher);
+        let full_at = HashMap::with_hasher(Hashes::new(hasher));
         Self { full_at, capacity, room: capacity.min(FEW), next: u64::MAX, rested_at: 0 }
     }
 
@@ -52,10 +53,12 @@ impl<K> Shard<K> {
 }
 
 impl<K: Hash + Eq> Shard<K> {
-    /// Charges the bucket of a key that is here.
+    /// Charges the bucket of a key that is here, and whose hash is known.
+    #[inline(always)]
     pub(super) fn charge<Q>(
         &mut self,
         key: &Q,
+        hash: u64,
         now: u64,
         act: impl FnOnce(u64) -> Result<u64, Short>,
     ) -> Option<Result<Charged, Short>>
@@ -63,7 +66,12 @@ impl<K: Hash + Eq> Shard<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let full_at = self.full_at.get_mut(key)?;
+        self.full_at.hasher().expect(Some(hash));
+        let Some(full_at) = self.full_at.get_mut(key) else {
+            // An empty map has not asked.
+            self.full_at.hasher().expect(None);
+            return None;
+        };
         let charged = Charged::at(*full_at, now, act);
         if let Ok(charged) = charged {
             *full_at = charged.after;
@@ -78,8 +86,12 @@ impl<K: Hash + Eq> Shard<K> {
         now: u64,
         act: impl FnOnce(u64) -> Result<u64, Short>,
     ) -> Result<Result<Charged, Short>, Full> {
-        if self.full_at.contains_key(&key) {
-            return Ok(self.charge(&key, now, act).expect("it is here"));
+        if let Some(full_at) = self.full_at.get_mut(&key) {
+            let charged = Charged::at(*full_at, now, act);
+            if let Ok(charged) = charged {
+                *full_at = charged.after;
+            }
+            return Ok(charged);
         }
         self.make_room(now)?;
         let charged = Charged::at(now, now, act);

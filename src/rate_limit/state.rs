@@ -50,7 +50,7 @@ impl Meter {
     }
 
     /// The debt after a call of this cost, which the bucket can afford now.
-    #[inline]
+    #[inline(always)]
     pub(super) fn charge(&self, debt: u64, cost: u32) -> Result<u64, Short> {
         if cost != 1 {
             return self.charge_several(debt, cost);
@@ -109,7 +109,7 @@ struct Standstill;
 impl Clock for Standstill {
     type Instant = Nanos;
 
-    #[inline]
+    #[inline(always)]
     fn now(&self) -> Nanos {
         Nanos::new(0)
     }
@@ -123,7 +123,7 @@ struct Asked {
 }
 
 impl Asked {
-    #[inline]
+    #[inline(always)]
     fn answer(&self, verdict: &Result<(), NotUntil<Nanos>>) -> Result<u64, Short> {
         match verdict {
             Ok(()) => Ok(self.owes.get()),
@@ -145,7 +145,7 @@ struct OnTheSpot;
 impl StateStore for OnTheSpot {
     type Key = Asked;
 
-    #[inline]
+    #[inline(always)]
     fn measure_and_replace<T, F, E>(&self, key: &Asked, f: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
@@ -157,7 +157,7 @@ impl StateStore for OnTheSpot {
 }
 
 /// From the one to the other, in nanoseconds.
-#[inline]
+#[inline(always)]
 pub(super) fn nanos(epoch: Instant, now: Instant) -> u64 {
     let since = now.saturating_duration_since(epoch);
     since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
@@ -179,7 +179,7 @@ pub(super) struct Shared {
 
 impl Shared {
     /// The buckets' time, in nanoseconds.
-    #[inline]
+    #[inline(always)]
     pub(super) fn nanos(&self, now: Instant) -> u64 {
         nanos(self.epoch, now)
     }
@@ -191,7 +191,7 @@ impl Shared {
 
     /// Tells of an admission at this time. The permit holds nothing but whom to tell of the call's
     /// end.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit(
         shared: &Arc<Self>,
         from: Stage,
@@ -201,6 +201,16 @@ impl Shared {
         if !shared.emitter.is_on() {
             return Permit::empty();
         }
+        Self::admit_observed(shared, from, now, waited)
+    }
+
+    #[inline(never)]
+    fn admit_observed(
+        shared: &Arc<Self>,
+        from: Stage,
+        now: Instant,
+        waited: Duration,
+    ) -> Permit<Self> {
         let permit = Permit::new(shared.clone(), now);
         shared.emitter.emit(from, EventKind::Admitted { waited });
         permit
@@ -220,7 +230,7 @@ impl Admitter for Shared {
     /// Since when the call runs.
     type Ticket = Instant;
 
-    #[inline]
+    #[inline(always)]
     fn settle(&self, since: Instant, class: Class) {
         self.emitter.settled(since, class);
     }

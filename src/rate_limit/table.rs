@@ -10,7 +10,7 @@ use crate::rate_limit::shard::{Full, Shard};
 use crate::rate_limit::state::Short;
 use crate::sync::{Mutex, lock, stripes::Padded};
 
-/// Enough that the threads of a large machine seldom meet.
+/// Enough that the threads of a large machine seldom meet. A power of two.
 const SHARDS: usize = 16;
 
 /// A table smaller than this is not divided: parts of a few keys would be full at different times.
@@ -48,7 +48,7 @@ impl<K> Table<K> {
 
 impl<K: Hash + Eq> Table<K> {
     /// Charges the bucket of a key, if it has one. `act` may run several times.
-    #[inline]
+    #[inline(always)]
     pub(super) fn charge<Q>(
         &self,
         key: &Q,
@@ -59,7 +59,8 @@ impl<K: Hash + Eq> Table<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        lock(self.shard(key)).charge(key, now, act)
+        let hash = self.hasher.hash_one(key);
+        lock(self.shard_of(hash)).charge(key, hash, now, act)
     }
 
     /// As [`charge`](Self::charge), with a bucket for whoever has none.
@@ -109,12 +110,13 @@ impl<K: Hash + Eq> Table<K> {
     }
 
     fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> &Mutex<Shard<K>> {
-        let shard = match self.shards.len() {
-            1 => 0,
-            // By bits that the map makes no use of.
-            some => (self.hasher.hash_one(key) >> 40) as usize % some,
-        };
-        &self.shards[shard].0
+        self.shard_of(self.hasher.hash_one(key))
+    }
+
+    #[inline(always)]
+    fn shard_of(&self, hash: u64) -> &Mutex<Shard<K>> {
+        // By bits that the map makes no use of; of one shard, always that.
+        &self.shards[(hash >> 40) as usize & (self.shards.len() - 1)].0
     }
 }
 
