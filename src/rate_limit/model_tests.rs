@@ -220,3 +220,14 @@ fn no_sum_of_the_longest_times_overflows() {
     assert_eq!(meter.charge(0, u32::MAX), Ok(u64::from(u32::MAX) << 30));
     assert_eq!(meter.standing(0).available(), u32::MAX);
 }
+
+#[test]
+fn a_key_that_is_not_found_leaves_no_hash_to_the_next() {
+    let meter = Meter::new(Duration::from_millis(1), 2);
+    let random = RandomState::new();
+    let mut shard = Shard::new(3, random.clone());
+    let act = |debt| meter.charge(debt, 1);
+    assert!(shard.charge(&1, random.hash_one(1), 0, act).is_none());
+    assert!(shard.insert(2, 0, act).unwrap().is_ok());
+    assert!(shard.charge(&2, random.hash_one(2), 0, act).is_some());
+}
