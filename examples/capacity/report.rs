@@ -86,10 +86,10 @@ pub(crate) fn table(
         writeln!(out, "\nsome steps have no metrics: {why}")?;
     }
     if let (Some(mode), Some(off)) = (demo, demo.and_then(|mode| error(findings, mode))) {
-        let (name, capacity) = (mode.name(), mode.capacity());
+        let capacity = mode.capacity();
         writeln!(
             out,
-            "\nthe demo's {name} are configured for {capacity:.0} requests/s: off by {:+.1} %",
+            "\nthe demo is configured for {capacity:.0} requests/s: off by {:+.1} %",
             off * 100.0
         )?;
     }
