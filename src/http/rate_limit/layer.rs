@@ -26,7 +26,7 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// most, and `t` in how many seconds, rounded up, there will be one more; after a rest there is none
 /// to come, and no `t`.
 ///
-/// It stands outside of [`respond`](super::respond), so that it sees the refusals; the rate limit
+/// It stands outside of [`respond`](crate::http::respond), so that it sees the refusals; the rate limit
 /// itself may be anywhere inside. An answer that has such a header already keeps it, and gets this
 /// one beside it: a list of policies, as the draft has it. Several of these layers need names.
 ///
